@@ -1,0 +1,47 @@
+# Everything a developer runs. `make help` lists it.
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := .demo
+export DAGSTER_DISABLE_TELEMETRY := yes
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo dev test check docs bench components clean
+
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/ready ## Install into .venv, pinned by constraints.txt
+
+.venv/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed; say make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,postgres]'
+	@touch $@
+
+demo: .venv/ready ## Materialise a small demo company under .demo and print what was found
+	@$(BIN)/kubecost-pipelines demo $(DEMO)
+
+dev: .venv/ready ## Open the Dagster UI: on your settings, or on the demo where there are none
+	@$(BIN)/kubecost-pipelines dev $(DEMO)
+
+test: .venv/ready ## Run all tests
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+check: .venv/ready ## Format, lint, types, layers, and docs that match the code
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m kubecost_pipelines.cli.docs --check
+
+docs: .venv/ready ## Write the generated pages of docs/
+	$(BIN)/python -m kubecost_pipelines.cli.docs
+
+bench: .venv/ready ## Measure speed and memory as paired ratios (several minutes)
+	@$(BIN)/python -m benchmarks
+
+components: ## Install what tests need beyond PyPI (Debian packages)
+	bash .ci/components
+
+clean: ## Remove what the demo and the benchmarks left
+	rm -rf $(DEMO) .bench

@@ -1,0 +1,44 @@
+"""The command line: parse, call what does the work, print."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from kubecost_pipelines.settings import SettingsError
+
+CONTEXT = {"help_option_names": ["-h", "--help"]}
+
+
+@click.group(context_settings=CONTEXT)
+def cli() -> None:
+    """Reconciled Kubernetes cost, from cloud bills and clusters to daily Parquet."""
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path), default=Path(".demo"))
+@click.option("--days", type=click.IntRange(5, 60), default=14, show_default=True, help="How many days, ending yesterday.")
+def demo(folder: Path, days: int) -> None:
+    """Materialise a small demo company in FOLDER (default .demo) and print what was found."""
+    from kubecost_pipelines.cli.demo import run_demo  # noqa: PLC0415 - Dagster takes a second to import
+
+    run_demo(folder, days)
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path), default=Path(".demo"))
+@click.option("--port", type=int, default=3000, show_default=True, help="Port of the Dagster UI.")
+def dev(folder: Path, port: int) -> None:
+    """Open the Dagster UI on your settings; without any, on the demo in FOLDER (default .demo)."""
+    from kubecost_pipelines.cli.demo import open_ui  # noqa: PLC0415 - as above
+
+    open_ui(folder, port)
+
+
+def main() -> None:
+    """Run the command line; an error that we understand is printed without its traceback."""
+    try:
+        cli()
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,68 @@
+"""Clouds: one store per cloud bill, every provider in the same shape.
+
+A store reads its bill for a window of days within one month; what the lines mean is `core.bills`' work.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import duckdb
+import ibis.expr.types as ir
+from ibis.backends.duckdb import Backend
+
+from kubecost_pipelines.core.window import Window
+from kubecost_pipelines.settings import CloudStoreSettings
+
+
+class BillError(Exception):
+    """A bill cannot be read. The message names the bill and what is wrong, and ends with the cure."""
+
+
+@dataclass(frozen=True)
+class Bill:
+    """What a store found: the rows of `cloud_billing` (None when no bill exists yet) and the files behind them."""
+
+    rows: ir.Table | None
+    inputs: dict[str, str] = field(default_factory=dict)
+    """File -> fingerprint (size and modification time): a change means a restated bill."""
+    missing: str = ""
+    """Why there is no bill, when there is none."""
+    source: str = ""
+    """Where it came from, for errors that show only when its rows are computed."""
+
+
+class CloudStore(Protocol):
+    """Reads one cloud bill."""
+
+    def read_billing(self, window: Window, engine: Backend) -> Bill:
+        """Return the bill of the days of `window`, which lie in one month.
+
+        Raises:
+            BillError: the bill is broken, half there, or of an unknown kind.
+        """
+        ...
+
+
+def open_store(settings: CloudStoreSettings, label_keys: tuple[str, ...], scratch: Path) -> CloudStore:
+    """Return the store of one ProviderKey; `scratch` is for what it must download."""
+    if settings.provider != "aws":
+        raise BillError(f"{settings.key}: only AWS bills can be read so far; remove this entry from cloud_stores.")
+    if not settings.export:
+        raise BillError(
+            f"{settings.key}: INCOMPLETE_CONFIGURATION: missing field `export`; name the folder of its billing export."
+        )
+    from kubecost_pipelines.clouds.aws import AwsStore  # noqa: PLC0415 - a provider's module loads when it is used
+
+    return AwsStore(settings, label_keys, scratch)
+
+
+def unreadable(source: str, error: Exception) -> BillError:
+    """Return what to tell about a bill that DuckDB or the filesystem cannot read."""
+    reason = str(error).split("\n", 1)[0]
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return BillError(f"{source}: too large for this memory: {reason}. Raise `memory_limit`, or give `scratch` a larger disk.")
+    return BillError(
+        f"{source}: its files cannot be read: {reason}. The download or the delivery was cut off, or the file is not a bill; "
+        "copy it again or wait for the next delivery. The earlier partitions stay as they are."
+    )

@@ -1,0 +1,100 @@
+"""CUR manifests: which files make up a month's report.
+
+AWS leaves older report versions beside the current one, so that a month's folder is never read as a whole.
+A manifest is written last, when all of its files are there; its `columns` are not always those of the files
+and are not used. Layouts: https://docs.aws.amazon.com/cur/latest/userguide/dataexports-export-delivery.html
+"""
+
+import json
+import posixpath
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from pyarrow import fs
+
+from kubecost_pipelines.clouds import BillError
+from kubecost_pipelines.core.window import next_month
+from kubecost_pipelines.settings.locations import Location
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A month's report: where its manifest is, and its files, all on the export's filesystem."""
+
+    path: str
+    files: tuple[fs.FileInfo, ...]
+
+    @property
+    def is_parquet(self) -> bool:
+        return all(file.path.endswith(".parquet") for file in self.files)
+
+
+def find_manifest(export: Location, month: date) -> Manifest | None:
+    """Return the manifest of `month`, or None when AWS has not delivered that month.
+
+    Raises:
+        BillError: several reports in one folder, an unreadable manifest, or a file it names that is not there.
+    """
+    folders = (f"{month:%Y%m%d}-{next_month(month):%Y%m%d}", f"metadata/BILLING_PERIOD={month:%Y-%m}")
+    for folder in folders:
+        found = [info for info in _list(export, f"{export.path}/{folder}") if info.base_name.endswith("-Manifest.json")]
+        if len(found) > 1:
+            names = ", ".join(info.base_name for info in found)
+            raise BillError(f"{export}: {folder} holds the manifests of several reports ({names}). Let `export` name the folder of one report.")
+        if found:
+            return _read(export, found[0].path)
+    return None
+
+
+def _list(export: Location, folder: str) -> list[fs.FileInfo]:
+    try:
+        return list(export.filesystem.get_file_info(fs.FileSelector(folder, allow_not_found=True)))
+    except OSError as error:
+        raise BillError(f"{export}: cannot list {folder}: {error}. Check the address and that the reader may list and get objects there.") from error
+
+
+def _read(export: Location, path: str) -> Manifest:
+    try:
+        with export.filesystem.open_input_stream(path) as stream:
+            content: dict[str, Any] = json.loads(stream.read())
+        keys = content["reportKeys"] if "reportKeys" in content else content["dataFiles"]
+    except (ValueError, KeyError, OSError) as error:
+        raise BillError(
+            f"{path}: not a readable CUR manifest ({type(error).__name__}: {error}). AWS rewrites it at its next delivery; "
+            "if it stays so, create the export anew."
+        ) from error
+    infos = export.filesystem.get_file_info([_resolve(export, key) for key in keys]) if keys else []
+    for info in infos:
+        if info.type != fs.FileType.File:
+            raise BillError(
+                f"{path} names {info.path}, which is not there. Wait for AWS to finish its delivery, or restore the object; "
+                "the earlier partitions stay as they are."
+            )
+    return Manifest(path, tuple(infos))
+
+
+def _resolve(export: Location, key: str) -> str:
+    """Return where a manifest's key lies: keys are relative to the bucket, and `export` may be a copy elsewhere.
+
+    The longest tail of the export's path that the key starts with is what both have in common.
+    """
+    key = posixpath.normpath(key.removeprefix("s3://"))
+    if key.startswith("..") or key.startswith("/"):
+        raise BillError(f"{export}: the manifest names {key!r}, outside the export. Create the export anew.")
+    parts = export.path.strip("/").split("/")
+    for start in range(len(parts)):
+        common = "/".join(parts[start:]) + "/"
+        if key.startswith(common):
+            return f"{export.path}/{key.removeprefix(common)}"
+    # No common tail: the copy was renamed. A key holds the report's folder, then the month's.
+    _, month, rest = _split_at_month(key)
+    return f"{export.path}/{month}/{rest}"
+
+
+def _split_at_month(key: str) -> tuple[str, str, str]:
+    parts = key.split("/")
+    for position, part in enumerate(parts):
+        if part == "data" or (len(part) == 17 and part.replace("-", "").isdigit()):
+            return "/".join(parts[:position]), part, "/".join(parts[position + 1 :])
+    return "", parts[0], "/".join(parts[1:])

@@ -1,0 +1,1 @@
+"""Bills: from a provider's own lines to FOCUS-named rows, one module of tables per bill format."""

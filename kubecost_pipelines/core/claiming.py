@@ -1,0 +1,123 @@
+"""Claiming: which in-cluster asset each bill row belongs to.
+
+Matching is exact, after the bill has been summed to resources: no substring, no suffix, no empty key, so that
+`worker-1` never takes a cent of `worker-10`. A bill row belongs to at most one asset; a row that nothing claims
+is out-of-cluster cost.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import ibis
+import ibis.expr.types as ir
+
+Key = Callable[[ir.Table], ir.StringValue]
+
+
+@dataclass(frozen=True)
+class MatchRule:
+    """One way in which an asset and a bill row name the same thing.
+
+    `of_asset` and `of_bill` give the key, null where the rule does not apply. `reveals` is the type of the new
+    asset that the row is evidence of (a node's traffic), when it is not the claiming asset itself.
+    """
+
+    name: str
+    of_asset: Key
+    of_bill: Key
+    reveals: str | None = None
+
+
+def _joined(*parts: ir.Value) -> ir.StringValue:
+    """Return `a/b`; null when a part is null or empty. Case never distinguishes two resources (Azure mixes it)."""
+    key = parts[0].nullif("").lower()
+    for part in parts[1:]:
+        key = key + "/" + part.nullif("").lower()
+    return key
+
+
+def same_name(name: ir.StringValue) -> ir.StringValue:
+    """Return a cluster's name as tags of every form agree on it: Athena writes `prod-eks-1` as `prod_eks_1`."""
+    return name.lower().re_replace("[^a-z0-9]+", "_")
+
+
+def _tag(bill: ir.Table, key: str) -> ir.StringValue:
+    return bill.tags.get(key, None)
+
+
+def _where(condition: ir.BooleanValue, key: ir.StringValue) -> ir.StringValue:
+    return ibis.ifelse(condition, key, None)
+
+
+MATCH_RULES = (
+    MatchRule(
+        "provider_id",
+        of_asset=lambda asset: _joined(asset.provider_id, asset.category),
+        of_bill=lambda bill: _joined(bill.provider_id, bill.category),
+    ),
+    MatchRule(
+        "node_network",
+        of_asset=lambda asset: _where(asset.asset_type == "Node", _joined(asset.provider_id)),
+        of_bill=lambda bill: _where(bill.category == "Network", _joined(bill.provider_id)),
+        reveals="Network",
+    ),
+    MatchRule(
+        "persistent_volume",
+        of_asset=lambda asset: _where(asset.asset_type == "Disk", _joined(asset.volume_name)),
+        of_bill=lambda bill: _where(
+            bill.category == "Storage", _joined(ibis.coalesce(_tag(bill, "kubernetes.io/created-for/pv/name"), bill.provider_id))
+        ),
+    ),
+    MatchRule(
+        "service_tag",
+        of_asset=lambda asset: _where(asset.asset_type == "LoadBalancer", _joined(same_name(asset.cluster), asset.name)),
+        of_bill=lambda bill: _where(
+            bill.category == "Network", _joined(same_name(bill.cluster), _tag(bill, "kubernetes.io/service-name"))
+        ),
+    ),
+    MatchRule(
+        "cluster_name",
+        of_asset=lambda asset: _where(asset.asset_type == "ClusterManagement", _joined(asset.account, same_name(asset.cluster))),
+        of_bill=lambda bill: _where(bill.category == "Management", _joined(bill.sub_account_id, same_name(bill.cluster))),
+    ),
+)
+"""In order: the first rule that finds an asset wins."""
+
+
+def claim(bill: ir.Table, assets: ir.Table) -> ir.Table:
+    """Return the bill with the asset that claims each row.
+
+    Args:
+        bill: rows of `cloud_billing`, with `date`.
+        assets: rows of `asset_inventory`, with `date`.
+
+    Returns:
+        `bill` with `asset_id` (null where nothing claims the row), `match_rule` and `reveals`.
+    """
+    claimed = bill
+    for rule in MATCH_RULES:
+        owners = _owners(assets, rule)
+        keyed = claimed.mutate(match_key=rule.of_bill(claimed))
+        claimed = keyed.left_join(owners, [keyed.date == owners.owner_date, keyed.match_key == owners.owner_key])
+        claimed = claimed.drop("match_key", "owner_date", "owner_key")
+    found = [claimed[_owner(rule)] for rule in MATCH_RULES]
+    first = [(claimed[_owner(rule)].notnull(), rule) for rule in MATCH_RULES]
+    return claimed.mutate(
+        asset_id=ibis.coalesce(*found),
+        match_rule=ibis.cases(*((is_found, rule.name) for is_found, rule in first)),
+        reveals=ibis.cases(*((is_found, ibis.literal(rule.reveals, "string")) for is_found, rule in first)),
+    ).drop(*(_owner(rule) for rule in MATCH_RULES))
+
+
+def _owner(rule: MatchRule) -> str:
+    return f"owner_by_{rule.name}"
+
+
+def _owners(assets: ir.Table, rule: MatchRule) -> ir.Table:
+    """Return one asset per key and day; of two that claim one key, the costlier (then the first by id)."""
+    keyed = assets.select("date", "asset_id", "cost", owner_key=rule.of_asset(assets))
+    keyed = keyed.filter(keyed.owner_key.notnull())
+    order = ibis.window(group_by=[keyed.date, keyed.owner_key], order_by=[keyed.cost.desc(), keyed.asset_id])
+    ranked = keyed.mutate(rank=ibis.row_number().over(order))
+    best = ranked.filter(ranked["rank"] == 0)
+    return best.select(owner_date=best.date, owner_key=best.owner_key, **{_owner(rule): best.asset_id})

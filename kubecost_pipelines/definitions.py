@@ -1,0 +1,41 @@
+"""Wiring: settings to Dagster definitions. Nothing is read until Dagster asks."""
+
+import warnings
+
+import dagster as dg
+
+from kubecost_pipelines.defs.asset_costs import build_asset_costs
+from kubecost_pipelines.defs.asset_inventory import build_asset_inventory
+from kubecost_pipelines.defs.cloud_billing import build_cloud_billing
+from kubecost_pipelines.defs.in_cluster import build_allocations, build_in_cluster_assets
+from kubecost_pipelines.defs.missing_configuration import build_missing_configuration
+from kubecost_pipelines.defs.reconciliation import build_cloud_assets, build_reconciled_assets
+from kubecost_pipelines.defs.workbench import Workbench
+from kubecost_pipelines.settings import Settings, load_settings
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Return the graph of the settings that the environment names."""
+    with warnings.catch_warnings():
+        # Backfill policies are beta, and a warning per asset would bury what matters.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        settings = load_settings()
+        return build_definitions(settings) if settings else dg.Definitions(assets=[build_missing_configuration()])
+
+
+def build_definitions(settings: Settings) -> dg.Definitions:
+    """Return one set of assets per ProviderKey and per cluster, and the tables over all of them."""
+    per_store = [
+        build(settings, store)
+        for store in settings.cloud_stores
+        for build in (build_cloud_billing, build_reconciled_assets, build_cloud_assets)
+    ]
+    per_cluster = [
+        build(settings, cluster) for cluster in settings.clusters for build in (build_in_cluster_assets, build_allocations)
+    ]
+    return dg.Definitions(
+        assets=[*per_store, *per_cluster, build_asset_inventory(settings), build_asset_costs(settings)],
+        resources={"workbench": Workbench(settings)},
+        executor=dg.in_process_executor,
+    )

@@ -1,0 +1,55 @@
+"""asset_costs: the Daily Asset Store, every in-cluster asset once, reconciled or still estimated."""
+
+import dagster as dg
+import ibis.expr.types as ir
+
+from kubecost_pipelines.core.coverage import match_coverage, unmatched
+from kubecost_pipelines.core.expectations import ASSET_EXPECTATIONS, expect_coverage
+from kubecost_pipelines.core.reconciliation import cost_assets
+from kubecost_pipelines.core.tables import ASSET_COSTS, ASSET_INVENTORY, RECONCILED_ASSETS
+from kubecost_pipelines.core.window import Window
+from kubecost_pipelines.defs.charts import bars
+from kubecost_pipelines.defs.describing import asset_key, check_spec, describe
+from kubecost_pipelines.defs.reporting import SHOWN, Materialized, Report, as_table, window_of
+from kubecost_pipelines.defs.workbench import Tools, Workbench
+from kubecost_pipelines.settings import Settings
+
+
+def build_asset_costs(settings: Settings) -> dg.AssetsDefinition:
+    """Build the Daily Asset Store over all clusters and bills."""
+    deps = {
+        ASSET_INVENTORY.name: [asset_key(ASSET_INVENTORY)],
+        RECONCILED_ASSETS.name: [asset_key(RECONCILED_ASSETS, *store.key.parts) for store in settings.cloud_stores],
+    }
+    expectations = (ASSET_EXPECTATIONS[0], expect_coverage(settings.minimum_coverage))
+    key = asset_key(ASSET_COSTS)
+
+    @dg.asset(
+        **describe(
+            settings, ASSET_COSTS, [], deps=deps, group="costs", check_specs=[check_spec(key, one) for one in expectations]
+        )
+    )
+    def asset_costs(context: dg.AssetExecutionContext, workbench: dg.ResourceParam[Workbench]) -> Materialized:
+        with workbench.open() as tools:
+            window = window_of(context)
+            report = Report(context, settled=tools.settled(window.days))
+            for month in window.by_month():
+                staged = tools.lake.stage(ASSET_COSTS, _costs(tools, month), tools.engine)
+                for expectation in expectations:
+                    report.check(expectation, staged.rows)
+                coverage = match_coverage(staged.rows, ("cluster", "asset_type")).to_pyarrow().to_pylist()
+                report.metadata["match_coverage"] = as_table(coverage)
+                shares = {f"{row['cluster']} {row['asset_type']}": row["share"] or 0.0 for row in coverage[:SHOWN]}
+                report.metadata["match_coverage_chart"] = bars("Share of the estimate found on the bill", shares, "{:.0%}")
+                report.metadata["unmatched"] = as_table(unmatched(staged.rows).limit(SHOWN).to_pyarrow().to_pylist())
+                report.add(tools.lake.publish(staged, [], month.days))
+            return report.result()
+
+    return asset_costs
+
+
+def _costs(tools: Tools, month: Window) -> ir.Table:
+    days, stores = month.days, tools.settings.cloud_stores
+    inventory = tools.lake.read(ASSET_INVENTORY, [], days, tools.engine)
+    reconciled = [tools.lake.read(RECONCILED_ASSETS, store.key.parts, days, tools.engine) for store in stores]
+    return cost_assets(inventory, reconciled, tools.settled(days))

@@ -1,0 +1,50 @@
+"""asset_inventory: the assets of every cluster in one table, so that stores × clusters edges never appear."""
+
+import dagster as dg
+import ibis
+import ibis.expr.types as ir
+
+from kubecost_pipelines.core.expectations import ASSET_EXPECTATIONS
+from kubecost_pipelines.core.tables import ASSET_INVENTORY, IN_CLUSTER_ASSETS
+from kubecost_pipelines.defs.describing import asset_key, check_spec, describe
+from kubecost_pipelines.defs.reporting import Materialized, Report, window_of
+from kubecost_pipelines.core.window import Window
+from kubecost_pipelines.defs.workbench import Tools, Workbench
+from kubecost_pipelines.settings import Settings
+
+
+def build_asset_inventory(settings: Settings) -> dg.AssetsDefinition:
+    """Build the fan-in of every cluster's assets."""
+    upstream = [asset_key(IN_CLUSTER_ASSETS, cluster.name) for cluster in settings.clusters]
+    key = asset_key(ASSET_INVENTORY)
+
+    @dg.asset(
+        **describe(
+            settings,
+            ASSET_INVENTORY,
+            [],
+            deps={IN_CLUSTER_ASSETS.name: upstream},
+            group="costs",
+            check_specs=[check_spec(key, one) for one in ASSET_EXPECTATIONS],
+        )
+    )
+    def asset_inventory(context: dg.AssetExecutionContext, workbench: dg.ResourceParam[Workbench]) -> Materialized:
+        with workbench.open() as tools:
+            window = window_of(context)
+            report = Report(context, settled=tools.settled(window.days))
+            for month in window.by_month():
+                staged = tools.lake.stage(ASSET_INVENTORY, _all_clusters(tools, month), tools.engine)
+                for expectation in ASSET_EXPECTATIONS:
+                    report.check(expectation, staged.rows)
+                report.add(tools.lake.publish(staged, [], month.days))
+            return report.result(clusters=len(settings.clusters))
+
+    return asset_inventory
+
+
+def _all_clusters(tools: Tools, month: Window) -> ir.Table:
+    nobody = tools.lake.read(IN_CLUSTER_ASSETS, [], [], tools.engine)
+    tables = [
+        tools.lake.read(IN_CLUSTER_ASSETS, [cluster.name], month.days, tools.engine) for cluster in tools.settings.clusters
+    ]
+    return ibis.union(nobody, *tables) if tables else nobody

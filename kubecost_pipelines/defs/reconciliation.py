@@ -1,0 +1,171 @@
+"""reconciled_assets and cloud_assets: the two halves of a bill, what clusters claim and what they do not.
+
+Every dollar is in exactly one half. Both assets prove it before they publish: what they write and what the other
+half would hold add up to the bill's own total, in exact decimals.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import dagster as dg
+import ibis
+import ibis.expr.types as ir
+
+from kubecost_pipelines.core.coverage import match_coverage
+from kubecost_pipelines.core.expectations import RECONCILED_EXPECTATIONS, Expectation, expect_monitored_clusters
+from kubecost_pipelines.core.reconciliation import leave_unclaimed, reconcile
+from kubecost_pipelines.core.tables import ASSET_INVENTORY, CLOUD_ASSETS, CLOUD_BILLING, RECONCILED_ASSETS, Table
+from kubecost_pipelines.core.window import Window
+from kubecost_pipelines.defs.charts import bars, waterfall
+from kubecost_pipelines.defs.describing import asset_key, check_spec, describe, of_bill
+from kubecost_pipelines.defs.reporting import Materialized, Report, as_table, window_of
+from kubecost_pipelines.defs.workbench import Tools, Workbench
+from kubecost_pipelines.lake import Staged
+from kubecost_pipelines.settings import CloudStoreSettings, Settings
+
+BILL_IS_CONSERVED = Expectation(
+    "bill_is_conserved",
+    "Σ cloud_billing = Σ claimed by in-cluster assets + Σ cloud_assets, billed and effective, exactly, on every day. A day "
+    "that breaks it is not published.",
+    lambda rows: rows,
+)
+_CONSERVED = ("billed_cost", "effective_cost")
+Halves = tuple[ir.Table, ir.Table]
+
+
+def build_reconciled_assets(settings: Settings, store: CloudStoreSettings) -> dg.AssetsDefinition:
+    """Build the asset with the in-cluster assets that one bill claims, at their billed cost."""
+    expectations = RECONCILED_EXPECTATIONS
+
+    def tell(report: Report, rows: ir.Table, inventory: ir.Table) -> None:
+        _tell_adjustments(report, rows, inventory)
+
+    return _build(settings, store, RECONCILED_ASSETS, expectations, lambda claimed, unclaimed: (claimed, unclaimed), tell)
+
+
+def build_cloud_assets(settings: Settings, store: CloudStoreSettings) -> dg.AssetsDefinition:
+    """Build the asset with everything on one bill that no cluster claims."""
+    expectations = (expect_monitored_clusters([cluster.name for cluster in settings.clusters]),)
+
+    def tell(report: Report, rows: ir.Table, inventory: ir.Table) -> None:  # noqa: ARG001 - same shape for both halves
+        _tell_services(report, rows)
+
+    return _build(settings, store, CLOUD_ASSETS, expectations, lambda claimed, unclaimed: (unclaimed, claimed), tell)
+
+
+def _build(
+    settings: Settings,
+    store: CloudStoreSettings,
+    table: Table,
+    expectations: tuple[Expectation, ...],
+    pick: Callable[[ir.Table, ir.Table], Halves],
+    tell: Callable[[Report, ir.Table, ir.Table], None],
+) -> dg.AssetsDefinition:
+    parts = store.key.parts
+    key = asset_key(table, *parts)
+    deps = {CLOUD_BILLING.name: [asset_key(CLOUD_BILLING, *parts)], ASSET_INVENTORY.name: [asset_key(ASSET_INVENTORY)]}
+
+    @dg.asset(
+        **describe(
+            settings,
+            table,
+            parts,
+            deps=deps,
+            check_specs=[check_spec(key, one) for one in (BILL_IS_CONSERVED, *expectations)],
+            **of_bill(store.key),
+        )
+    )
+    def half_of_bill(context: dg.AssetExecutionContext, workbench: dg.ResourceParam[Workbench]) -> Materialized:
+        with workbench.open() as tools:
+            window = window_of(context)
+            report = Report(context, settled=tools.settled(window.days))
+            for month in window.by_month():
+                _write_half(tools, store, month, table, expectations, pick, tell, report)
+            return report.result()
+
+    return half_of_bill
+
+
+def _write_half(
+    tools: Tools,
+    store: CloudStoreSettings,
+    month: Window,
+    table: Table,
+    expectations: tuple[Expectation, ...],
+    pick: Callable[[ir.Table, ir.Table], Halves],
+    tell: Callable[[Report, ir.Table, ir.Table], None],
+    report: Report,
+) -> None:
+    bill = tools.lake.read(CLOUD_BILLING, store.key.parts, month.days, tools.engine)
+    inventory = tools.lake.read(ASSET_INVENTORY, [], month.days, tools.engine)
+    claimed = reconcile(
+        bill,
+        inventory,
+        provider_key=str(store.key),
+        cost_metric=tools.settings.cost_metric,
+        settled=tools.settled(month.days),
+    )
+    mine, other = pick(claimed, leave_unclaimed(bill, inventory))
+    staged = tools.lake.stage(table, mine, tools.engine)
+    _prove_conservation(tools, store, month, staged, other, report)
+    for expectation in expectations:
+        report.check(expectation, staged.rows)
+    tell(report, staged.rows, inventory)
+    report.add(tools.lake.publish(staged, store.key.parts, month.days))
+
+
+def _prove_conservation(
+    tools: Tools, store: CloudStoreSettings, month: Window, staged: Staged, other: ir.Table, report: Report
+) -> None:
+    """Fail unless, on every day and to the last decimal, both halves add up to what the bill's file says of itself."""
+    sums = other.group_by("date").aggregate(**{name: other[name].sum().fill_null(0) for name in _CONSERVED})
+    rest = {row["date"]: row for row in sums.to_pyarrow().to_pylist()}
+    offenders = [gap for day in month.days if (gap := _gap(tools, store, day, staged, rest.get(day, {})))]
+    report.note(BILL_IS_CONSERVED, offenders)
+    if offenders:
+        raise dg.Failure(
+            f"{store.key}: {offenders[0]['date']}: the bill is not conserved: {offenders[0]}. Nothing was replaced. Materialise "
+            "cloud_billing and asset_inventory of these days, then this again; if it stays, please report it.",
+            metadata={"offenders": as_table(offenders)},
+        )
+
+
+def _gap(tools: Tools, store: CloudStoreSettings, day: date, staged: Staged, rest: Mapping[str, Any]) -> dict[str, Any]:
+    billed = tools.lake.describe(CLOUD_BILLING, store.key.parts, day)
+    mine = staged.by_day.get(day, staged.nothing)
+    gaps = {
+        name: (billed.sums[name] if billed else Decimal(0)) - mine.sums[name] - rest.get(name, Decimal(0))
+        for name in _CONSERVED
+    }
+    return {"date": day, **gaps} if any(gaps.values()) else {}
+
+
+def _tell_adjustments(report: Report, rows: ir.Table, inventory: ir.Table) -> None:
+    by_type = rows.group_by("asset_type").aggregate(
+        assets=rows.count(),
+        cost=rows.cost.sum(),
+        adjustment=rows.adjustment.sum(),
+        total_cost=rows.total_cost.sum(),
+        billed_cost=rows.billed_cost.sum(),
+        reconciled=rows.is_reconciled.sum(),
+    )
+    found = by_type.order_by(ibis.desc("total_cost")).to_pyarrow().to_pylist()
+    report.metadata["adjustments"] = as_table(found)
+    if found:
+        start = sum(row["cost"] for row in found)
+        steps = {row["asset_type"]: row["adjustment"] for row in found}
+        report.metadata["adjustment_waterfall"] = waterfall("From estimated to billed", start, steps, "billed")
+    claims = rows.select("date", "asset_id", "match_rule")
+    covered = inventory.left_join(claims, ["date", "asset_id"])
+    report.metadata["match_coverage"] = as_table(match_coverage(covered).to_pyarrow().to_pylist())
+
+
+def _tell_services(report: Report, rows: ir.Table) -> None:
+    by_service = rows.group_by("service_name").aggregate(billed_cost=rows.billed_cost.sum(), effective_cost=rows.effective_cost.sum())
+    found = by_service.order_by(ibis.desc("effective_cost")).limit(12).to_pyarrow().to_pylist()
+    report.metadata["out_of_cluster_cost_by_service"] = as_table(found)
+    if found:
+        values = {row["service_name"] or "(none)": float(row["effective_cost"]) for row in found}
+        report.metadata["cost_by_service"] = bars("Out-of-cluster effective cost by service", values)

@@ -1,0 +1,22 @@
+"""Engine: a DuckDB that stays within its memory and spills where it is told to."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import ibis
+from ibis.backends.duckdb import Backend
+
+
+@contextmanager
+def open_engine(memory_limit: str, scratch: Path) -> Iterator[Backend]:
+    """Open an in-process DuckDB that works in UTC, in `memory_limit` and, past that, on disk in `scratch`."""
+    engine = ibis.duckdb.connect(
+        memory_limit=memory_limit,
+        temp_directory=str(scratch / "spill"),
+        preserve_insertion_order=False,
+    )
+    try:
+        yield engine
+    finally:
+        engine.disconnect()

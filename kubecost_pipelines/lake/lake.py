@@ -1,0 +1,239 @@
+"""The lake's files: written whole or not at all, and telling what they were made from.
+
+Path: `<lake>/<table>/<key parts…>/date=YYYY-MM-DD/data.parquet`, zstd. A file's metadata carries its rows, the
+sum of each cost, the fingerprints of its inputs and the version of the code: a file that exists is complete.
+Locally a write goes to a temporary name, is synced and renamed; on an object store it is one PUT or multipart
+upload to the fixed key. Nothing else is ever at that path, so a reader sees the old day or the new one.
+"""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import ibis
+import ibis.expr.types as ir
+import pyarrow as pa
+import pyarrow.parquet as pq
+from ibis.backends.duckdb import Backend
+from pyarrow import fs
+
+from kubecost_pipelines import __version__
+from kubecost_pipelines.core.tables import Table
+from kubecost_pipelines.settings.locations import Location
+
+METADATA_KEY = "kubecost_pipelines"
+FILE_NAME = "data.parquet"
+STALE_SECONDS = 3600
+"""Age at which a temporary file is certainly a dead writer's."""
+
+
+class LakeError(Exception):
+    """The lake lacks what was asked for, or refuses what was given. The message ends with the cure."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What one day's file holds, as its metadata says."""
+
+    day: date
+    rows: int
+    sums: Mapping[str, Decimal | float]
+    """Σ of every cost column: exact for decimals."""
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    """Input -> fingerprint at the time of writing."""
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Staged:
+    """Rows that are computed but not published."""
+
+    table: Table
+    rows: ir.Table
+    by_day: Mapping[date, Written]
+    nothing: Written
+    engine: Backend
+
+    def drop(self) -> None:
+        """Give the memory back."""
+        self.engine.con.execute(f"DROP TABLE IF EXISTS {self.rows.get_name()}").fetchall()
+
+
+class Lake:
+    """Reads and replaces partitions. `scratch` is for downloads and for files on their way to an object store."""
+
+    def __init__(self, location: Location, scratch: Path) -> None:
+        self._location = location
+        self._scratch = scratch
+
+    def path(self, table: Table, key: Sequence[str], day: date) -> str:
+        return "/".join([self._location.path, table.name, *key, f"date={day}", FILE_NAME])
+
+    def describe(self, table: Table, key: Sequence[str], day: date) -> Written | None:
+        """Return what the file of that day says of itself, or None when there is no such file."""
+        try:
+            with self._location.filesystem.open_input_file(self.path(table, key, day)) as file:
+                content = (pq.read_metadata(file).metadata or {}).get(METADATA_KEY.encode())
+        except FileNotFoundError:
+            return None
+        return _parse_metadata(day, content or b"{}")
+
+    def read(self, table: Table, key: Sequence[str], days: Iterable[date], engine: Backend) -> ir.Table:
+        """Return the rows of the days that exist, with `date`; an empty table of that shape when none does.
+
+        A column that an older file lacks reads as null; a column per label key comes along.
+        """
+        paths = [self.path(table, key, day) for day in days]
+        found = [info.path for info in self._location.filesystem.get_file_info(paths) if info.type == fs.FileType.File]
+        schema = ibis.schema({"date": "date", **table.schema()})
+        if not found:
+            return engine.create_table(f"no_{uuid4().hex}", schema=schema, temp=True)
+        local = found if self._location.is_local else [self._download(path) for path in found]
+        rows = engine.read_parquet(
+            local, table_name=f"{table.name}_{uuid4().hex}", union_by_name=True, hive_partitioning=True
+        )
+        extra = [name for name in rows.columns if name not in schema]
+        columns = {n: rows[n].cast(t) if n in rows.columns else ibis.null().cast(t) for n, t in schema.items()}
+        return rows.select(**columns, **{name: rows[name] for name in extra})
+
+    def stage(self, table: Table, rows: ir.Table, engine: Backend) -> "Staged":
+        """Compute `rows` once, so that they can be checked before anything is replaced.
+
+        Args:
+            table: which table; `rows` must have its columns, `date`, and may have columns per label key besides.
+            rows: bound to `engine`.
+        """
+        missing = [name for name in ("date", *table.names) if name not in rows.columns]
+        if missing:
+            raise LakeError(f"{table.name}: the rows lack {', '.join(missing)}; this is a bug, please report it.")
+        computed = engine.create_table(f"staged_{uuid4().hex}", rows, temp=True)
+        costs = [name for name in table.names if name.endswith(("cost", "adjustment"))]
+        sums = {name: computed[name].sum().fill_null(0) for name in costs}
+        summed = computed.group_by("date").aggregate(rows=computed.count(), **sums).to_pyarrow().to_pylist()
+        by_day = {row.pop("date"): Written(date.min, row.pop("rows"), row) for row in summed}
+        nothing = Written(date.min, 0, dict.fromkeys(costs, Decimal(0)))
+        return Staged(table, computed, by_day, nothing, engine)
+
+    def publish(
+        self,
+        staged: "Staged",
+        key: Sequence[str],
+        days: Sequence[date],
+        *,
+        inputs: Mapping[str, str] | None = None,
+        details: Mapping[date, Mapping[str, Any]] | None = None,
+        may_empty: bool = True,
+    ) -> list[Written]:
+        """Replace each of `days` by its staged rows; a day without rows becomes a file that says "complete, nothing".
+
+        Args:
+            staged: what `stage` returned; it is used up.
+            key: key parts of the path, such as `("aws", "111122223333")`.
+            days: the days to replace.
+            inputs: input -> fingerprint, kept in each file.
+            details: more to keep in a day's metadata.
+            may_empty: whether a day that has rows now may become an empty one.
+
+        Raises:
+            LakeError: a day outside `days`, or one that may not become empty; nothing has been replaced then.
+        """
+        table = staged.table
+        if strangers := sorted(set(staged.by_day) - set(days)):
+            raise LakeError(
+                f"{table.name}: rows of {strangers[0]} among those of {days[0]}…{days[-1]}; this is a bug, please report it."
+            )
+        if not may_empty:
+            self._refuse_to_empty(table, key, [day for day in days if day not in staged.by_day])
+        written = []
+        for day in days:
+            summary = staged.by_day.get(day, staged.nothing)
+            one = replace(summary, day=day, inputs=inputs or {}, details=(details or {}).get(day, {}))
+            rows = staged.rows.filter(staged.rows.date == day).drop("date")
+            self._publish(self.path(table, key, day), rows, one, staged.engine)
+            written.append(one)
+        staged.drop()
+        return written
+
+    def _refuse_to_empty(self, table: Table, key: Sequence[str], days: Sequence[date]) -> None:
+        full = [day for day in days if (known := self.describe(table, key, day)) and known.rows]
+        if full:
+            raise LakeError(
+                f"{table.name}/{'/'.join(key)}: the source has nothing for {', '.join(map(str, full))}, but the lake has; "
+                "the lake's days stay. If they must go, delete their folders and run again."
+            )
+
+    def _publish(self, path: str, rows: ir.Table, written: Written, engine: Backend) -> None:
+        if not self._location.is_local:
+            temporary = self._scratch / f"{uuid4().hex}.parquet"
+            _copy(rows, temporary, written, engine)
+            with pa.memory_map(str(temporary)) as source, self._location.filesystem.open_output_stream(path) as sink:
+                sink.write(source.read_buffer())
+            temporary.unlink()
+            return
+        folder = Path(path).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        _sweep(folder)
+        temporary = folder / f".{uuid4().hex}.tmp"
+        try:
+            _copy(rows, temporary, written, engine)
+            _sync(temporary)
+            temporary.replace(path)
+            _sync(folder)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def _download(self, path: str) -> str:
+        # The partition's folder comes along: DuckDB takes `date` from the path.
+        target = self._scratch / uuid4().hex / Path(path).parent.name / FILE_NAME
+        target.parent.mkdir(parents=True)
+        with self._location.filesystem.open_input_stream(path) as source, target.open("wb") as sink:
+            shutil.copyfileobj(source, sink, 8 << 20)
+        return str(target)
+
+
+def _copy(rows: ir.Table, target: Path, written: Written, engine: Backend) -> None:
+    metadata = json.dumps(
+        {
+            "rows": written.rows,
+            "sums": {name: str(value) for name, value in written.sums.items()},
+            "inputs": dict(written.inputs),
+            "version": __version__,
+            **written.details,
+        },
+        default=str,
+    )
+    options = f"FORMAT parquet, COMPRESSION zstd, KV_METADATA {{{METADATA_KEY}: {_quoted(metadata)}}}"
+    engine.con.execute(f"COPY ({ibis.to_sql(rows, dialect='duckdb')}) TO {_quoted(str(target))} ({options})").fetchall()
+
+
+def _parse_metadata(day: date, content: bytes) -> Written:
+    known: dict[str, Any] = json.loads(content)
+    sums = {name: Decimal(value) for name, value in known.pop("sums", {}).items()}
+    return Written(day, known.pop("rows", 0), sums, known.pop("inputs", {}), known)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what writers that died have left."""
+    for leftover in folder.glob(".*.tmp"):
+        if time.time() - leftover.stat().st_mtime > STALE_SECONDS:
+            leftover.unlink(missing_ok=True)
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,74 @@
+"""`cloud-integration.json`: the file that Kubecost and OpenCost users already have, in both of its shapes.
+
+Legacy: provider -> list of entries. New: provider -> kind -> list of entries, with an `authorizer` each.
+The shape is told by the JSON type of the provider's value. One field of our own is understood in either:
+`export`, the folder of the billing files, which Kubecost's Athena entries do not name.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+Entry = dict[str, Any]
+
+
+def read_cloud_integration(path: Path) -> list[Entry]:
+    """Read the file as entries of our own `cloud_stores`.
+
+    Raises:
+        ValueError: no such file, not JSON, or not one of the two shapes; the message says which and where.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"no such file: {path}; correct the path, or remove the setting") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is not JSON: line {error.lineno}: {error.msg}") from None
+    if not isinstance(content, dict):
+        raise ValueError(f'{path}: expected an object such as {{"aws": […]}}')
+    return [store for provider, value in content.items() for store in _stores_of(path, provider, value)]
+
+
+def _stores_of(path: Path, provider: str, value: Any) -> Iterator[Entry]:
+    kinds = value if isinstance(value, dict) else {"": value}
+    for kind, entries in kinds.items():
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            raise ValueError(f"{path}: {provider}{'.' + kind if kind else ''}: expected a list of objects")
+        for entry in entries:
+            if any(entry.values()):  # an entry with nothing in it is what the Helm chart writes by default
+                yield {name: text for name, text in _store(provider, entry).items() if text}
+
+
+def _store(provider: str, entry: Entry) -> Entry:
+    match provider:
+        case "aws":
+            return _aws_store(entry)
+        case "gcp":
+            return {"provider": "gcp", "id": entry.get("projectID"), "export": entry.get("export")}
+        case "azure":
+            subscription = entry.get("azureSubscriptionID") or entry.get("subscriptionID")
+            return {"provider": "azure", "id": subscription, "export": entry.get("export")}
+    raise ValueError(f"provider {provider} is not one of aws, gcp, azure; remove its entries")
+
+
+def _aws_store(entry: Entry) -> Entry:
+    authorizer, role = entry.get("authorizer") or {}, entry.get("masterPayerARN")
+    while authorizer.get("authorizerType") == "AWSAssumeRole":
+        if role:
+            raise ValueError("aws: a chain of roles is not supported; name one role that may read the export")
+        authorizer, role = authorizer.get("authorizer") or {}, authorizer.get("roleARN")
+    is_athena = any(entry.get(name) for name in ("athenaTable", "athenaDatabase", "table", "database"))
+    bucket = entry.get("bucket") or entry.get("athenaBucketName")
+    # An Athena entry's bucket holds query results, an S3 entry's the export itself.
+    export = entry.get("export") or (None if is_athena or not bucket else f"s3://{str(bucket).removeprefix('s3://')}")
+    key_id = entry.get("serviceKeyName") or authorizer.get("id")
+    return {
+        "provider": "aws",
+        "id": entry.get("projectID") or entry.get("account"),
+        "export": export,
+        "region": entry.get("region") or entry.get("athenaRegion"),
+        "access_key_id": None if key_id == "AKIXXX" else key_id,  # what the documentation's sample says
+        "secret_access_key": entry.get("serviceKeySecret") or authorizer.get("secret"),
+        "role_arn": role,
+    }

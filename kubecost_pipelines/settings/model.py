@@ -1,0 +1,112 @@
+"""The shape of the settings. Every field's description is its reference (`docs/settings.md`)."""
+
+from datetime import date, timedelta
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, field_validator, model_validator
+
+from kubecost_pipelines.core.provider_key import Provider, ProviderKey, slug_of
+
+Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*$")]
+"""Ids are text, leading zeros and all; they become path parts, hence the strict alphabet."""
+
+Uri = Annotated[str, StringConstraints(pattern=r"^(file|s3|gs|abfs|abfss)://.+")]
+CostMetric = Literal["effective", "billed", "list", "contracted", "amortized", "net"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CloudStoreSettings(_Part):
+    """One cloud bill: who it belongs to, where its export lies, and how to get in."""
+
+    provider: Provider = Field(description="`aws`, `gcp` or `azure`.")
+    id: Id = Field(description="AWS account id of the payer, GCP project id or Azure subscription id: the ProviderKey.")
+    export: Uri | None = Field(
+        None,
+        description="Folder of the billing export, `file://…` or `s3://…`. For AWS the report's folder: the one that holds "
+        "the month folders (legacy CUR) or `data` and `metadata` (CUR 2.0).",
+    )
+    region: str | None = Field(None, description="Region of the export's bucket; found out when omitted.")
+    endpoint: str | None = Field(None, description="URL of an S3-compatible server, when it is not AWS.")
+    access_key_id: str | None = Field(None, description="Access key; omit both keys to use the provider's default chain.")
+    secret_access_key: SecretStr | None = Field(None, description="Secret of that key; better left to the environment.")
+    role_arn: str | None = Field(None, description="Role to assume before reading.")
+    external_id: str | None = Field(None, description="External id to present with the role.")
+    currency: str | None = Field(None, description="Currency to expect; others fail a check. Defaults to that of the clusters.")
+
+    @property
+    def key(self) -> ProviderKey:
+        return ProviderKey(self.provider, self.id)
+
+
+class ClusterSettings(_Part):
+    """One cluster and its Kubecost or OpenCost API."""
+
+    name: Id = Field(description="Name of the cluster, as its cloud and your reports know it.")
+    endpoint: str = Field(pattern=r"^https?://", description="Base URL of the Kubecost or OpenCost API, without `/model`.")
+    provider: Provider | None = Field(None, description="Cloud that it runs in; omit on premises.")
+    account: Id | None = Field(None, description="AWS account, GCP project or Azure subscription that it runs in.")
+    flavour: Literal["auto", "kubecost", "opencost"] = Field("auto", description="API to speak; `auto` asks the server.")
+    currency: str = Field("USD", description="Currency of its price list.")
+    token_env: str | None = Field(None, description="Environment variable with a bearer token.")
+    username: str | None = Field(None, description="User for basic authentication.")
+    password_env: str | None = Field(None, description="Environment variable with that user's password.")
+    ca_file: str | None = Field(None, description="PEM file of a private certificate authority.")
+    connect_timeout_seconds: float = Field(10, gt=0, description="Time to wait for a connection.")
+    read_timeout_seconds: float = Field(120, gt=0, description="Time to wait for the next byte of an answer.")
+    max_attempts: int = Field(4, ge=1, description="Tries per request; the pause doubles after each.")
+    verify_totals: bool = Field(
+        True, description="Ask for the day's total (`aggregate=cluster`) and refuse allocations that do not add up to it."
+    )
+
+    @property
+    def slug(self) -> str:
+        return slug_of(self.name)
+
+
+class Settings(_Part):
+    """One deployment."""
+
+    lake: Uri = Field(description="Where the Parquet goes: `file://`, `s3://`, `gs://` or `abfs://`.")
+    start_date: date = Field(description="First day to cover.")
+    settle_hours: float = Field(48, ge=0, description="Hours after a day's end at which its bill counts as complete.")
+    cloud_integration: str | None = Field(
+        None, description="The `cloud-integration.json` that Kubecost and OpenCost use, in either shape; relative to this file."
+    )
+    cloud_stores: tuple[CloudStoreSettings, ...] = Field((), description="Cloud bills; added to those of `cloud_integration`.")
+    clusters: tuple[ClusterSettings, ...] = Field((), description="Clusters to read.")
+    cost_metric: CostMetric = Field("effective", description="The cost that estimates are moved to.")
+    label_keys: tuple[str, ...] = Field((), description="Tag keys to keep from the bill, each also a column `label_<key>`.")
+    minimum_coverage: float = Field(
+        0.9, ge=0, le=1, description="Share of the estimated cost that should find its bill row; less fails a check (a warning)."
+    )
+    memory_limit: str = Field("600MB", description="Memory DuckDB may take before it spills to `scratch`.")
+    scratch: str | None = Field(None, description="Folder for temporary files; the system's when omitted.")
+    owners: tuple[str, ...] = Field(("team:finops",), description="Owners shown on every asset: `team:<name>` or an address.")
+
+    @property
+    def settle_after(self) -> timedelta:
+        return timedelta(hours=self.settle_hours)
+
+    @field_validator("label_keys")
+    @classmethod
+    def _label_keys_are_distinct(cls, keys: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(map(slug_of, map(str.lower, keys)))) < len(keys):
+            raise ValueError("two of these keys would share one column; keep one of them")
+        return keys
+
+    @model_validator(mode="after")
+    def _keys_are_unique(self) -> "Settings":
+        _refuse_duplicates("cloud_stores", [str(store.key) for store in self.cloud_stores], "ProviderKey")
+        _refuse_duplicates("clusters", [cluster.name for cluster in self.clusters], "cluster name")
+        _refuse_duplicates("clusters", [cluster.slug for cluster in self.clusters], "cluster name (after - becomes _)")
+        _refuse_duplicates("cloud_stores", [s.key.slug for s in self.cloud_stores], "ProviderKey (after - becomes _)")
+        return self
+
+
+def _refuse_duplicates(where: str, names: list[str], kind: str) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{where}: {kind} {', '.join(twice)} is given twice; keep one entry for each")
