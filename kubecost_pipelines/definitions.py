@@ -32,7 +32,9 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         for build in (build_cloud_billing, build_reconciled_assets, build_cloud_assets)
     ]
     per_cluster = [
-        build(settings, cluster) for cluster in settings.clusters for build in (build_in_cluster_assets, build_allocations)
+        build(settings, cluster)
+        for cluster in settings.clusters
+        for build in (build_in_cluster_assets, build_allocations)
     ]
     return dg.Definitions(
         assets=[*per_store, *per_cluster, build_asset_inventory(settings), build_asset_costs(settings)],

@@ -17,7 +17,9 @@ def cli() -> None:
 
 @cli.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path), default=Path(".demo"))
-@click.option("--days", type=click.IntRange(5, 60), default=14, show_default=True, help="How many days, ending yesterday.")
+@click.option(
+    "--days", type=click.IntRange(5, 60), default=14, show_default=True, help="How many days, ending yesterday."
+)
 def demo(folder: Path, days: int) -> None:
     """Materialise a small demo company in FOLDER (default .demo) and print what was found."""
     from kubecost_pipelines.cli.demo import run_demo  # noqa: PLC0415 - Dagster takes a second to import

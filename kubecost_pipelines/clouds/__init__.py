@@ -61,7 +61,9 @@ def unreadable(source: str, error: Exception) -> BillError:
     """Return what to tell about a bill that DuckDB or the filesystem cannot read."""
     reason = str(error).split("\n", 1)[0]
     if isinstance(error, duckdb.OutOfMemoryException):
-        return BillError(f"{source}: too large for this memory: {reason}. Raise `memory_limit`, or give `scratch` a larger disk.")
+        return BillError(
+            f"{source}: too large for this memory: {reason}. Raise `memory_limit`, or give `scratch` a larger disk."
+        )
     return BillError(
         f"{source}: its files cannot be read: {reason}. The download or the delivery was cut off, or the file is not a bill; "
         "copy it again or wait for the next delivery. The earlier partitions stay as they are."

@@ -49,12 +49,22 @@ class AwsStore:
         if manifest.is_parquet:
             return engine.read_parquet(paths, table_name=name, union_by_name=True, hive_partitioning=False)
         # Everything is read as text: AWS writes words into numeric columns, and our tables say what must parse.
-        options = {"all_varchar": True, "header": True, "delim": ",", "quote": '"', "escape": '"', "union_by_name": True}
+        options = {
+            "all_varchar": True,
+            "header": True,
+            "delim": ",",
+            "quote": '"',
+            "escape": '"',
+            "union_by_name": True,
+        }
         return engine.read_csv(paths, table_name=name, **options)
 
     def _download(self, file: fs.FileInfo) -> str:
         target = self._scratch / f"{uuid4().hex}-{file.base_name}"
-        with self._export.filesystem.open_input_stream(file.path, compression=None) as source, target.open("wb") as sink:
+        with (
+            self._export.filesystem.open_input_stream(file.path, compression=None) as source,
+            target.open("wb") as sink,
+        ):
             shutil.copyfileobj(source, sink, 8 << 20)
         return str(target)
 

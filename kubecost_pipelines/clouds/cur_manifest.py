@@ -41,7 +41,9 @@ def find_manifest(export: Location, month: date) -> Manifest | None:
         found = [info for info in _list(export, f"{export.path}/{folder}") if info.base_name.endswith("-Manifest.json")]
         if len(found) > 1:
             names = ", ".join(info.base_name for info in found)
-            raise BillError(f"{export}: {folder} holds the manifests of several reports ({names}). Let `export` name the folder of one report.")
+            raise BillError(
+                f"{export}: {folder} holds the manifests of several reports ({names}). Let `export` name the folder of one report."
+            )
         if found:
             return _read(export, found[0].path)
     return None
@@ -51,7 +53,9 @@ def _list(export: Location, folder: str) -> list[fs.FileInfo]:
     try:
         return list(export.filesystem.get_file_info(fs.FileSelector(folder, allow_not_found=True)))
     except OSError as error:
-        raise BillError(f"{export}: cannot list {folder}: {error}. Check the address and that the reader may list and get objects there.") from error
+        raise BillError(
+            f"{export}: cannot list {folder}: {error}. Check the address and that the reader may list and get objects there."
+        ) from error
 
 
 def _read(export: Location, path: str) -> Manifest:

@@ -65,20 +65,27 @@ MATCH_RULES = (
         "persistent_volume",
         of_asset=lambda asset: _where(asset.asset_type == "Disk", _joined(asset.volume_name)),
         of_bill=lambda bill: _where(
-            bill.category == "Storage", _joined(ibis.coalesce(_tag(bill, "kubernetes.io/created-for/pv/name"), bill.provider_id))
+            bill.category == "Storage",
+            _joined(ibis.coalesce(_tag(bill, "kubernetes.io/created-for/pv/name"), bill.provider_id)),
         ),
     ),
     MatchRule(
         "service_tag",
-        of_asset=lambda asset: _where(asset.asset_type == "LoadBalancer", _joined(same_name(asset.cluster), asset.name)),
+        of_asset=lambda asset: _where(
+            asset.asset_type == "LoadBalancer", _joined(same_name(asset.cluster), asset.name)
+        ),
         of_bill=lambda bill: _where(
             bill.category == "Network", _joined(same_name(bill.cluster), _tag(bill, "kubernetes.io/service-name"))
         ),
     ),
     MatchRule(
         "cluster_name",
-        of_asset=lambda asset: _where(asset.asset_type == "ClusterManagement", _joined(asset.account, same_name(asset.cluster))),
-        of_bill=lambda bill: _where(bill.category == "Management", _joined(bill.sub_account_id, same_name(bill.cluster))),
+        of_asset=lambda asset: _where(
+            asset.asset_type == "ClusterManagement", _joined(asset.account, same_name(asset.cluster))
+        ),
+        of_bill=lambda bill: _where(
+            bill.category == "Management", _joined(bill.sub_account_id, same_name(bill.cluster))
+        ),
     ),
 )
 """In order: the first rule that finds an asset wins."""

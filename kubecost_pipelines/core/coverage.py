@@ -35,9 +35,11 @@ def match_coverage(assets: ir.Table, by: tuple[str, ...] = ("asset_type",)) -> i
 def unmatched(assets: ir.Table) -> ir.Table:
     """Return the in-cluster assets that no bill row was found for, costliest first."""
     rows = assets.filter(assets.match_rule.isnull() & (assets.asset_type != "Network"))
-    return rows.group_by("cluster", "asset_type", "name", "provider_id").aggregate(
-        days=rows.date.nunique(), cost=rows.cost.sum()
-    ).order_by(ibis.desc("cost"))
+    return (
+        rows.group_by("cluster", "asset_type", "name", "provider_id")
+        .aggregate(days=rows.date.nunique(), cost=rows.cost.sum())
+        .order_by(ibis.desc("cost"))
+    )
 
 
 def difference(whole: Decimal, *parts: Decimal) -> Decimal:

@@ -16,7 +16,9 @@ _SUMMED = ("billed_cost", "effective_cost", "list_cost", "reconciled_cost", "bil
 _CLAIMED = (*_SUMMED, "match_rule", "provider_key", "billing_currency")
 
 
-def reconcile(bill: ir.Table, assets: ir.Table, *, provider_key: str, cost_metric: str, settled: Sequence[date]) -> ir.Table:
+def reconcile(
+    bill: ir.Table, assets: ir.Table, *, provider_key: str, cost_metric: str, settled: Sequence[date]
+) -> ir.Table:
     """Return the assets that a bill claims, at their billed cost, and the Network assets that it reveals.
 
     `adjustment = reconciled_cost − cost` from the unadjusted estimate, so that a second run changes nothing.
@@ -72,7 +74,9 @@ def cost_assets(assets: ir.Table, reconciled: Sequence[ir.Table], settled: Seque
     if not reconciled:
         return _unclaimed(assets, settled)
     rows = ibis.union(*reconciled) if len(reconciled) > 1 else reconciled[0]
-    texts = {name: rows[name].min() for name in ("match_rule", "provider_key")} | {"billing_currency": _one_currency(rows)}
+    texts = {name: rows[name].min() for name in ("match_rule", "provider_key")} | {
+        "billing_currency": _one_currency(rows)
+    }
     sums = rows.group_by("date", "asset_id").aggregate(**{name: rows[name].sum() for name in _SUMMED}, **texts)
     known = _adjusted(assets.left_join(sums, ["date", "asset_id"]).drop("date_right", "asset_id_right"), settled)
     new = rows.filter(rows.asset_type == "Network")
@@ -96,7 +100,9 @@ def _unclaimed(assets: ir.Table, settled: Sequence[date]) -> ir.Table:
 def _adjusted(rows: ir.Table, settled: Sequence[date]) -> ir.Table:
     """Add `is_settled`, `is_reconciled`, `adjustment` and `total_cost`."""
     is_settled = rows.date.isin(list(settled)) if settled else ibis.literal(False)
-    is_known = rows.reconciled_cost.notnull() & (rows.missing_cost_lines == 0) & (rows.billing_currency == rows.currency)
+    is_known = (
+        rows.reconciled_cost.notnull() & (rows.missing_cost_lines == 0) & (rows.billing_currency == rows.currency)
+    )
     rows = rows.mutate(is_settled=is_settled, is_reconciled=(is_settled & is_known).fill_null(False))
     gap = rows.reconciled_cost.cast(ESTIMATE) - rows.cost
     rows = rows.mutate(adjustment=ibis.ifelse(rows.is_reconciled, gap, 0.0))

@@ -67,12 +67,24 @@ def _from(table: str, columns: Iterable[Column], *names: str) -> tuple[Column, .
 
 BILL_COSTS = (
     Column("list_cost", COST, "FOCUS ListCost: at public on-demand prices", "currency", ("bill",)),
-    Column("contracted_cost", COST, "FOCUS ContractedCost: at negotiated prices, before commitments", "currency", ("bill",)),
+    Column(
+        "contracted_cost", COST, "FOCUS ContractedCost: at negotiated prices, before commitments", "currency", ("bill",)
+    ),
     Column("billed_cost", COST, "FOCUS BilledCost: the basis of the invoice", "currency", ("bill",)),
-    Column("effective_cost", COST, "FOCUS EffectiveCost: after discounts, commitments spread over their use", "currency", ("bill",)),
-    Column("amortized_cost", COST, "OpenCost amortized: commitments spread, before net discounts", "currency", ("bill",)),
+    Column(
+        "effective_cost",
+        COST,
+        "FOCUS EffectiveCost: after discounts, commitments spread over their use",
+        "currency",
+        ("bill",),
+    ),
+    Column(
+        "amortized_cost", COST, "OpenCost amortized: commitments spread, before net discounts", "currency", ("bill",)
+    ),
     Column("net_cost", COST, "OpenCost net: after net discounts, commitments not spread", "currency", ("bill",)),
-    Column("invoiced_cost", COST, "The provider's own cost column, summed and otherwise untouched", "currency", ("bill",)),
+    Column(
+        "invoiced_cost", COST, "The provider's own cost column, summed and otherwise untouched", "currency", ("bill",)
+    ),
 )
 COST_NAMES = tuple(column.name for column in BILL_COSTS)
 
@@ -88,31 +100,83 @@ CLOUD_BILLING = Table(
         Column("invoice_id", "string", "FOCUS InvoiceId; null until the month is final", sources=("bill",)),
         Column("invoice_issuer_name", "string", "FOCUS InvoiceIssuerName", sources=("bill",)),
         Column("billing_currency", "string", "FOCUS BillingCurrency", sources=("bill",)),
-        Column("billing_period_start", "date", "FOCUS BillingPeriodStart: first day of the invoice's month", sources=("bill",)),
-        Column("charge_period_start", "date", "FOCUS ChargePeriodStart: the day of the charge; differs from `date` only "
-               "where a charge lies outside its billing period", sources=("bill",)),
-        Column("charge_category", "string", "FOCUS ChargeCategory: Usage, Purchase, Tax, Credit or Adjustment", sources=("bill",)),
+        Column(
+            "billing_period_start",
+            "date",
+            "FOCUS BillingPeriodStart: first day of the invoice's month",
+            sources=("bill",),
+        ),
+        Column(
+            "charge_period_start",
+            "date",
+            "FOCUS ChargePeriodStart: the day of the charge; differs from `date` only "
+            "where a charge lies outside its billing period",
+            sources=("bill",),
+        ),
+        Column(
+            "charge_category",
+            "string",
+            "FOCUS ChargeCategory: Usage, Purchase, Tax, Credit or Adjustment",
+            sources=("bill",),
+        ),
         Column("charge_class", "string", "FOCUS ChargeClass: Correction, or null", sources=("bill",)),
-        Column("charge_type", "string", "The provider's own word for the charge, such as SavingsPlanNegation", sources=("bill",)),
+        Column(
+            "charge_type",
+            "string",
+            "The provider's own word for the charge, such as SavingsPlanNegation",
+            sources=("bill",),
+        ),
         Column("service_name", "string", "FOCUS ServiceName", sources=("bill",)),
-        Column("sku_meter", "string", "FOCUS SkuMeter: what is metered, such as USE1-BoxUsage:m5.large", sources=("bill",)),
+        Column(
+            "sku_meter", "string", "FOCUS SkuMeter: what is metered, such as USE1-BoxUsage:m5.large", sources=("bill",)
+        ),
         Column("region_id", "string", "FOCUS RegionId", sources=("bill",)),
         Column("availability_zone", "string", "FOCUS AvailabilityZone", sources=("bill",)),
         Column("resource_id", "string", "FOCUS ResourceId, as billed", sources=("bill",)),
-        Column("pricing_category", "string", "FOCUS PricingCategory: Standard, Committed, Dynamic or null", sources=("bill",)),
+        Column(
+            "pricing_category",
+            "string",
+            "FOCUS PricingCategory: Standard, Committed, Dynamic or null",
+            sources=("bill",),
+        ),
         Column("commitment_discount_id", "string", "FOCUS CommitmentDiscountId", sources=("bill",)),
-        Column("commitment_discount_category", "string", "FOCUS CommitmentDiscountCategory: Usage (reservation) or Spend (Savings Plan)", sources=("bill",)),
-        Column("commitment_discount_status", "string", "FOCUS CommitmentDiscountStatus: Used, Unused or null", sources=("bill",)),
+        Column(
+            "commitment_discount_category",
+            "string",
+            "FOCUS CommitmentDiscountCategory: Usage (reservation) or Spend (Savings Plan)",
+            sources=("bill",),
+        ),
+        Column(
+            "commitment_discount_status",
+            "string",
+            "FOCUS CommitmentDiscountStatus: Used, Unused or null",
+            sources=("bill",),
+        ),
         Column("usage_quantity", "float64", "FOCUS ConsumedQuantity", "pricing units", ("bill",)),
         *BILL_COSTS,
-        Column("provider_id", "string", "Normalised id of the resource, as Kubernetes shows it; null without a resource", sources=("bill",)),
+        Column(
+            "provider_id",
+            "string",
+            "Normalised id of the resource, as Kubernetes shows it; null without a resource",
+            sources=("bill",),
+        ),
         Column("category", "string", "Compute, Storage, Network, Management or Other", sources=("bill",)),
-        Column("is_kubernetes", "boolean", "Whether tags or ids say that a Kubernetes cluster caused it", sources=("bill",)),
+        Column(
+            "is_kubernetes", "boolean", "Whether tags or ids say that a Kubernetes cluster caused it", sources=("bill",)
+        ),
         Column("cluster", "string", "The cluster that tags or ids name, as the bill writes it", sources=("bill",)),
-        Column("tags", LABELS, "The configured label keys and the Kubernetes keys found on the charge", sources=("bill",)),
+        Column(
+            "tags", LABELS, "The configured label keys and the Kubernetes keys found on the charge", sources=("bill",)
+        ),
         Column("line_items", "int64", "Lines of the bill behind the row", "lines", ("bill",)),
-        Column("missing_cost_lines", "int64", "Lines whose effective (or only) cost the bill leaves empty; they count as 0 "
-               "here and fail the check `commitments_are_complete`", "lines", ("bill",)),
+        Column(
+            "missing_cost_lines",
+            "int64",
+            "Lines whose effective (or only) cost the bill leaves empty; they count as 0 "
+            "here and fail the check `commitments_are_complete`",
+            "lines",
+            ("bill",),
+        ),
     ),
 )
 
@@ -127,9 +191,16 @@ IN_CLUSTER_ASSETS = Table(
         Column("asset_type", "string", "Node, Disk, LoadBalancer or ClusterManagement", sources=("cluster",)),
         Column("category", "string", "Compute, Storage, Network or Management", sources=("cluster",)),
         Column("name", "string", "Name in Kubernetes", sources=("cluster",)),
-        Column("provider_id", "string", "Normalised id in the cloud; null where Kubernetes has none", sources=("cluster",)),
+        Column(
+            "provider_id", "string", "Normalised id in the cloud; null where Kubernetes has none", sources=("cluster",)
+        ),
         Column("provider", "string", "aws, gcp, azure or null", sources=("cluster",)),
-        Column("account", "string", "AWS account, GCP project or Azure subscription the cluster runs in", sources=("cluster",)),
+        Column(
+            "account",
+            "string",
+            "AWS account, GCP project or Azure subscription the cluster runs in",
+            sources=("cluster",),
+        ),
         Column("labels", LABELS, "Labels of the asset", sources=("cluster",)),
         Column("start", "timestamp('UTC', 6)", "First seen within the day", "UTC", ("cluster",)),
         Column("end", "timestamp('UTC', 6)", "Last seen within the day", "UTC", ("cluster",)),
@@ -150,7 +221,13 @@ IN_CLUSTER_ASSETS = Table(
         Column("claim_name", "string", "Persistent volume claim of a disk", sources=("cluster",)),
         Column("claim_namespace", "string", "Namespace of that claim", sources=("cluster",)),
         Column("currency", "string", "Currency of the cluster's prices", sources=("cluster",)),
-        Column("cost", ESTIMATE, "Unadjusted estimate: (cpu + ram) × (1 − discount) + gpu for a node", "currency", ("cluster",)),
+        Column(
+            "cost",
+            ESTIMATE,
+            "Unadjusted estimate: (cpu + ram) × (1 − discount) + gpu for a node",
+            "currency",
+            ("cluster",),
+        ),
     ),
 )
 
@@ -162,40 +239,84 @@ ALLOCATIONS = Table(
     columns=(
         Column("cluster", "string", "Name of the cluster in our settings", sources=("cluster",)),
         Column("name", "string", "cluster/node/namespace/pod/container, as the cluster names it", sources=("cluster",)),
-        *(Column(name, "string", f"`properties.{source}`", sources=("cluster",)) for name, source in (
-            ("node", "node"), ("namespace", "namespace"), ("pod", "pod"), ("container", "container"),
-            ("controller", "controller"), ("controller_kind", "controllerKind"), ("provider_id", "providerID"))),
+        *(
+            Column(name, "string", f"`properties.{source}`", sources=("cluster",))
+            for name, source in (
+                ("node", "node"),
+                ("namespace", "namespace"),
+                ("pod", "pod"),
+                ("container", "container"),
+                ("controller", "controller"),
+                ("controller_kind", "controllerKind"),
+                ("provider_id", "providerID"),
+            )
+        ),
         Column("services", "array<string>", "Kubernetes services of the pod", sources=("cluster",)),
-        Column("labels", LABELS, "Labels of the pod and, where it has none of that key, of its namespace", sources=("cluster",)),
+        Column(
+            "labels",
+            LABELS,
+            "Labels of the pod and, where it has none of that key, of its namespace",
+            sources=("cluster",),
+        ),
         Column("annotations", LABELS, "Annotations, likewise", sources=("cluster",)),
         Column("start", "timestamp('UTC', 6)", "First seen within the day", "UTC", ("cluster",)),
         Column("end", "timestamp('UTC', 6)", "Last seen within the day", "UTC", ("cluster",)),
-        *(Column(name, "float64", text, unit, ("cluster",)) for name, text, unit in (
-            ("minutes", "Time it ran within the day", "minutes"),
-            ("cpu_cores", "Allocated: the greater of request and usage", "cores"),
-            ("cpu_core_request_average", "Requested", "cores"), ("cpu_core_usage_average", "Used", "cores"),
-            ("cpu_core_hours", "Allocated over the day", "core-hours"),
-            ("cpu_cost", "CPU", "currency"), ("cpu_efficiency", "Used ÷ requested; null when unknown", "ratio"),
-            ("gpu_count", "GPUs", "GPUs"), ("gpu_hours", "GPUs over the day", "GPU-hours"), ("gpu_cost", "GPU", "currency"),
-            ("ram_bytes", "Allocated: the greater of request and usage", "bytes"),
-            ("ram_byte_request_average", "Requested", "bytes"), ("ram_byte_usage_average", "Used", "bytes"),
-            ("ram_byte_hours", "Allocated over the day", "byte-hours"),
-            ("ram_cost", "RAM", "currency"), ("ram_efficiency", "Used ÷ requested; null when unknown", "ratio"),
-            ("network_transfer_bytes", "Sent", "bytes"), ("network_receive_bytes", "Received", "bytes"),
-            ("network_cost", "Network, the next three included", "currency"),
-            ("network_cross_zone_cost", "Between zones", "currency"),
-            ("network_cross_region_cost", "Between regions", "currency"), ("network_internet_cost", "To the internet", "currency"),
-            ("load_balancer_cost", "Load balancers", "currency"), ("pv_bytes", "Volumes", "bytes"),
-            ("pv_byte_hours", "Volumes over the day", "byte-hours"), ("pv_cost", "Volumes", "currency"),
-            ("shared_cost", "Shared cost the cluster itself added", "currency"),
-            ("external_cost", "External cost the cluster itself added", "currency"),
-            ("total_efficiency", "Cost-weighted CPU and RAM efficiency", "ratio"),
-            ("reported_adjustment", "Σ of the adjustments the cluster itself made; not part of `total_cost`", "currency"),
-            ("total_cost", "Unadjusted estimate: CPU, GPU, RAM, network, load balancer, volume, shared and external cost", "currency"))),
-        Column("pvs", "array<struct<name: string, provider_id: string, byte_hours: float64, cost: float64>>",
-               "Volumes mounted, one entry each", sources=("cluster",)),
-        Column("load_balancers", "array<struct<name: string, service: string, ip: string, is_private: boolean, hours: float64, cost: float64>>",
-               "Load balancers used, one entry each", sources=("cluster",)),
+        *(
+            Column(name, "float64", text, unit, ("cluster",))
+            for name, text, unit in (
+                ("minutes", "Time it ran within the day", "minutes"),
+                ("cpu_cores", "Allocated: the greater of request and usage", "cores"),
+                ("cpu_core_request_average", "Requested", "cores"),
+                ("cpu_core_usage_average", "Used", "cores"),
+                ("cpu_core_hours", "Allocated over the day", "core-hours"),
+                ("cpu_cost", "CPU", "currency"),
+                ("cpu_efficiency", "Used ÷ requested; null when unknown", "ratio"),
+                ("gpu_count", "GPUs", "GPUs"),
+                ("gpu_hours", "GPUs over the day", "GPU-hours"),
+                ("gpu_cost", "GPU", "currency"),
+                ("ram_bytes", "Allocated: the greater of request and usage", "bytes"),
+                ("ram_byte_request_average", "Requested", "bytes"),
+                ("ram_byte_usage_average", "Used", "bytes"),
+                ("ram_byte_hours", "Allocated over the day", "byte-hours"),
+                ("ram_cost", "RAM", "currency"),
+                ("ram_efficiency", "Used ÷ requested; null when unknown", "ratio"),
+                ("network_transfer_bytes", "Sent", "bytes"),
+                ("network_receive_bytes", "Received", "bytes"),
+                ("network_cost", "Network, the next three included", "currency"),
+                ("network_cross_zone_cost", "Between zones", "currency"),
+                ("network_cross_region_cost", "Between regions", "currency"),
+                ("network_internet_cost", "To the internet", "currency"),
+                ("load_balancer_cost", "Load balancers", "currency"),
+                ("pv_bytes", "Volumes", "bytes"),
+                ("pv_byte_hours", "Volumes over the day", "byte-hours"),
+                ("pv_cost", "Volumes", "currency"),
+                ("shared_cost", "Shared cost the cluster itself added", "currency"),
+                ("external_cost", "External cost the cluster itself added", "currency"),
+                ("total_efficiency", "Cost-weighted CPU and RAM efficiency", "ratio"),
+                (
+                    "reported_adjustment",
+                    "Σ of the adjustments the cluster itself made; not part of `total_cost`",
+                    "currency",
+                ),
+                (
+                    "total_cost",
+                    "Unadjusted estimate: CPU, GPU, RAM, network, load balancer, volume, shared and external cost",
+                    "currency",
+                ),
+            )
+        ),
+        Column(
+            "pvs",
+            "array<struct<name: string, provider_id: string, byte_hours: float64, cost: float64>>",
+            "Volumes mounted, one entry each",
+            sources=("cluster",),
+        ),
+        Column(
+            "load_balancers",
+            "array<struct<name: string, service: string, ip: string, is_private: boolean, hours: float64, cost: float64>>",
+            "Load balancers used, one entry each",
+            sources=("cluster",),
+        ),
         Column("currency", "string", "Currency of the cluster's prices", sources=("cluster",)),
     ),
 )
@@ -209,27 +330,80 @@ ASSET_INVENTORY = Table(
 )
 
 _ASSET_IDENTITY = (
-    "cluster", "asset_id", "asset_type", "category", "name", "provider_id", "provider", "account", "labels", "start", "end", "minutes",
+    "cluster",
+    "asset_id",
+    "asset_type",
+    "category",
+    "name",
+    "provider_id",
+    "provider",
+    "account",
+    "labels",
+    "start",
+    "end",
+    "minutes",
 )
 _CLAIMED = (
-    Column("billed_cost", COST, "FOCUS BilledCost of the bill rows that the asset claims; null when it claims none", "currency", ("cloud_billing.billed_cost",)),
+    Column(
+        "billed_cost",
+        COST,
+        "FOCUS BilledCost of the bill rows that the asset claims; null when it claims none",
+        "currency",
+        ("cloud_billing.billed_cost",),
+    ),
     Column("effective_cost", COST, "FOCUS EffectiveCost of those rows", "currency", ("cloud_billing.effective_cost",)),
     Column("list_cost", COST, "FOCUS ListCost of those rows", "currency", ("cloud_billing.list_cost",)),
-    Column("reconciled_cost", COST, "What the configured `cost_metric` says those rows cost: the target of reconciliation", "currency",
-           tuple(f"cloud_billing.{name}" for name in COST_NAMES)),
-    Column("billing_currency", "string", "Currency of those rows, or `mixed`; the asset keeps its estimate when it is not its own",
-           sources=("cloud_billing.billing_currency",)),
+    Column(
+        "reconciled_cost",
+        COST,
+        "What the configured `cost_metric` says those rows cost: the target of reconciliation",
+        "currency",
+        tuple(f"cloud_billing.{name}" for name in COST_NAMES),
+    ),
+    Column(
+        "billing_currency",
+        "string",
+        "Currency of those rows, or `mixed`; the asset keeps its estimate when it is not its own",
+        sources=("cloud_billing.billing_currency",),
+    ),
     Column("bill_rows", "int64", "Rows of cloud_billing that the asset claims", "rows", ("cloud_billing",)),
-    Column("missing_cost_lines", "int64", "Bill lines among them whose effective cost is empty: the asset then keeps its estimate", "lines",
-           ("cloud_billing.missing_cost_lines",)),
-    Column("match_rule", "string", "The rule that matched; null when nothing on the bill did", sources=("cloud_billing", "asset_inventory.provider_id")),
+    Column(
+        "missing_cost_lines",
+        "int64",
+        "Bill lines among them whose effective cost is empty: the asset then keeps its estimate",
+        "lines",
+        ("cloud_billing.missing_cost_lines",),
+    ),
+    Column(
+        "match_rule",
+        "string",
+        "The rule that matched; null when nothing on the bill did",
+        sources=("cloud_billing", "asset_inventory.provider_id"),
+    ),
     Column("provider_key", "string", "The bill that claimed it, `provider/account id`", sources=("cloud_billing",)),
 )
 _ADJUSTED = (
-    Column("cost", ESTIMATE, "Unadjusted estimate; 0 for a Network asset, which only the bill knows", "currency", ("asset_inventory.cost",)),
-    Column("adjustment", ESTIMATE, "reconciled_cost − cost once the day is settled; 0 until then", "currency",
-           ("asset_inventory.cost", "cloud_billing.effective_cost")),
-    Column("total_cost", ESTIMATE, "cost + adjustment", "currency", ("asset_inventory.cost", "cloud_billing.effective_cost")),
+    Column(
+        "cost",
+        ESTIMATE,
+        "Unadjusted estimate; 0 for a Network asset, which only the bill knows",
+        "currency",
+        ("asset_inventory.cost",),
+    ),
+    Column(
+        "adjustment",
+        ESTIMATE,
+        "reconciled_cost − cost once the day is settled; 0 until then",
+        "currency",
+        ("asset_inventory.cost", "cloud_billing.effective_cost"),
+    ),
+    Column(
+        "total_cost",
+        ESTIMATE,
+        "cost + adjustment",
+        "currency",
+        ("asset_inventory.cost", "cloud_billing.effective_cost"),
+    ),
     Column("is_reconciled", "boolean", "Whether total_cost is what was billed", sources=("cloud_billing",)),
     Column("is_settled", "boolean", "Whether the day was settled when this was computed"),
     Column("currency", "string", "Currency of the costs", sources=("asset_inventory.currency",)),
@@ -258,9 +432,25 @@ ASSET_COSTS = Table(
     key="",
     columns=(
         *RECONCILED_ASSETS.columns,
-        *_from("asset_inventory", ASSET_INVENTORY.columns, "node_type", "is_spot", "cpu_core_hours", "ram_byte_hours", "gpu_hours",
-               "cpu_cost", "ram_cost", "gpu_cost", "discount", "bytes", "byte_hours", "storage_class", "volume_name", "claim_name",
-               "claim_namespace"),
+        *_from(
+            "asset_inventory",
+            ASSET_INVENTORY.columns,
+            "node_type",
+            "is_spot",
+            "cpu_core_hours",
+            "ram_byte_hours",
+            "gpu_hours",
+            "cpu_cost",
+            "ram_cost",
+            "gpu_cost",
+            "discount",
+            "bytes",
+            "byte_hours",
+            "storage_class",
+            "volume_name",
+            "claim_name",
+            "claim_namespace",
+        ),
     ),
 )
 

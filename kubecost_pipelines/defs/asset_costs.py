@@ -9,7 +9,7 @@ from kubecost_pipelines.core.reconciliation import cost_assets
 from kubecost_pipelines.core.tables import ASSET_COSTS, ASSET_INVENTORY, RECONCILED_ASSETS
 from kubecost_pipelines.core.window import Window
 from kubecost_pipelines.defs.charts import bars
-from kubecost_pipelines.defs.describing import asset_key, check_spec, describe
+from kubecost_pipelines.defs.describing import asset_key, check_spec, daily_asset
 from kubecost_pipelines.defs.reporting import SHOWN, Materialized, Report, as_table, window_of
 from kubecost_pipelines.defs.workbench import Tools, Workbench
 from kubecost_pipelines.settings import Settings
@@ -24,10 +24,13 @@ def build_asset_costs(settings: Settings) -> dg.AssetsDefinition:
     expectations = (ASSET_EXPECTATIONS[0], expect_coverage(settings.minimum_coverage))
     key = asset_key(ASSET_COSTS)
 
-    @dg.asset(
-        **describe(
-            settings, ASSET_COSTS, [], deps=deps, group="costs", check_specs=[check_spec(key, one) for one in expectations]
-        )
+    @daily_asset(
+        settings,
+        ASSET_COSTS,
+        [],
+        deps=deps,
+        group="costs",
+        check_specs=[check_spec(key, one) for one in expectations],
     )
     def asset_costs(context: dg.AssetExecutionContext, workbench: dg.ResourceParam[Workbench]) -> Materialized:
         with workbench.open() as tools:
@@ -40,7 +43,9 @@ def build_asset_costs(settings: Settings) -> dg.AssetsDefinition:
                 coverage = match_coverage(staged.rows, ("cluster", "asset_type")).to_pyarrow().to_pylist()
                 report.metadata["match_coverage"] = as_table(coverage)
                 shares = {f"{row['cluster']} {row['asset_type']}": row["share"] or 0.0 for row in coverage[:SHOWN]}
-                report.metadata["match_coverage_chart"] = bars("Share of the estimate found on the bill", shares, "{:.0%}")
+                report.metadata["match_coverage_chart"] = bars(
+                    "Share of the estimate found on the bill", shares, "{:.0%}"
+                )
                 report.metadata["unmatched"] = as_table(unmatched(staged.rows).limit(SHOWN).to_pyarrow().to_pylist())
                 report.add(tools.lake.publish(staged, [], month.days))
             return report.result()

@@ -6,9 +6,9 @@ import ibis.expr.types as ir
 
 from kubecost_pipelines.core.expectations import ASSET_EXPECTATIONS
 from kubecost_pipelines.core.tables import ASSET_INVENTORY, IN_CLUSTER_ASSETS
-from kubecost_pipelines.defs.describing import asset_key, check_spec, describe
-from kubecost_pipelines.defs.reporting import Materialized, Report, window_of
 from kubecost_pipelines.core.window import Window
+from kubecost_pipelines.defs.describing import asset_key, check_spec, daily_asset
+from kubecost_pipelines.defs.reporting import Materialized, Report, window_of
 from kubecost_pipelines.defs.workbench import Tools, Workbench
 from kubecost_pipelines.settings import Settings
 
@@ -18,15 +18,13 @@ def build_asset_inventory(settings: Settings) -> dg.AssetsDefinition:
     upstream = [asset_key(IN_CLUSTER_ASSETS, cluster.name) for cluster in settings.clusters]
     key = asset_key(ASSET_INVENTORY)
 
-    @dg.asset(
-        **describe(
-            settings,
-            ASSET_INVENTORY,
-            [],
-            deps={IN_CLUSTER_ASSETS.name: upstream},
-            group="costs",
-            check_specs=[check_spec(key, one) for one in ASSET_EXPECTATIONS],
-        )
+    @daily_asset(
+        settings,
+        ASSET_INVENTORY,
+        [],
+        deps={IN_CLUSTER_ASSETS.name: upstream},
+        group="costs",
+        check_specs=[check_spec(key, one) for one in ASSET_EXPECTATIONS],
     )
     def asset_inventory(context: dg.AssetExecutionContext, workbench: dg.ResourceParam[Workbench]) -> Materialized:
         with workbench.open() as tools:
@@ -45,6 +43,7 @@ def build_asset_inventory(settings: Settings) -> dg.AssetsDefinition:
 def _all_clusters(tools: Tools, month: Window) -> ir.Table:
     nobody = tools.lake.read(IN_CLUSTER_ASSETS, [], [], tools.engine)
     tables = [
-        tools.lake.read(IN_CLUSTER_ASSETS, [cluster.name], month.days, tools.engine) for cluster in tools.settings.clusters
+        tools.lake.read(IN_CLUSTER_ASSETS, [cluster.name], month.days, tools.engine)
+        for cluster in tools.settings.clusters
     ]
     return ibis.union(nobody, *tables) if tables else nobody

@@ -28,16 +28,29 @@ def bars(title: str, values: Mapping[str, float], style: str = "{:,.2f}") -> dg.
 
 
 def _draw(
-    title: str, labels: Sequence[str], values: Sequence[float], lefts: Sequence[float], colours: Sequence[str], style: str
+    title: str,
+    labels: Sequence[str],
+    values: Sequence[float],
+    lefts: Sequence[float],
+    colours: Sequence[str],
+    style: str,
 ) -> dg.MarkdownMetadataValue:
-    from matplotlib.figure import Figure  # noqa: PLC0415 - heavy, and no chart is drawn at import
+    from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5.6, 0.7 + 0.28 * len(labels)), dpi=80, layout="constrained")
     axes: Any = figure.add_subplot()
     axes.barh(range(len(labels)), values, left=lefts, color=colours, height=0.62)
     ends = [left + max(value, 0) for left, value in zip(lefts, values, strict=True)]
     for row, (end, value) in enumerate(zip(ends, values, strict=True)):
-        axes.annotate(style.format(value), (end, row), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8, color=INK)
+        axes.annotate(
+            style.format(value),
+            (end, row),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+            color=INK,
+        )
     axes.set_yticks(range(len(labels)), labels, fontsize=8, color=INK)
     axes.invert_yaxis()
     axes.margins(x=0.18)

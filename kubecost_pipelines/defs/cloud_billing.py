@@ -9,7 +9,7 @@ from kubecost_pipelines.clouds import BillError, open_store, unreadable
 from kubecost_pipelines.core.expectations import BILL_EXPECTATIONS, Expectation, expect_currency
 from kubecost_pipelines.core.tables import CLOUD_BILLING, label_column
 from kubecost_pipelines.core.window import Window
-from kubecost_pipelines.defs.describing import asset_key, check_spec, describe, of_bill
+from kubecost_pipelines.defs.describing import asset_key, check_spec, daily_asset, of_bill
 from kubecost_pipelines.defs.reporting import Materialized, Report, window_of
 from kubecost_pipelines.defs.workbench import Tools, Workbench
 from kubecost_pipelines.lake import LakeError
@@ -30,17 +30,15 @@ def build_cloud_billing(settings: Settings, store: CloudStoreSettings) -> dg.Ass
     expectations = (*BILL_EXPECTATIONS, expect_currency(currencies))
     key = asset_key(CLOUD_BILLING, *store.key.parts)
 
-    @dg.asset(
-        **describe(
-            settings,
-            CLOUD_BILLING,
-            store.key.parts,
-            deps={},
-            pool=store.key.slug,
-            kinds={store.provider},
-            check_specs=[check_spec(key, one) for one in (*expectations, BILL_IS_PRESENT)],
-            **of_bill(store.key),
-        )
+    @daily_asset(
+        settings,
+        CLOUD_BILLING,
+        store.key.parts,
+        deps={},
+        pool=store.key.slug,
+        kinds={store.provider},
+        check_specs=[check_spec(key, one) for one in (*expectations, BILL_IS_PRESENT)],
+        **of_bill(store.key),
     )
     def cloud_billing(context: dg.AssetExecutionContext, workbench: dg.ResourceParam[Workbench]) -> Materialized:
         window = window_of(context)
@@ -69,11 +67,12 @@ def _copy_bill(
     for expectation in expectations:
         report.check(expectation, staged.rows)
     empty = [day for day in month.days if day not in staged.by_day]
-    report.note(BILL_IS_PRESENT, [{"date": day, "why": bill.missing or "the bill has no charge on that day"} for day in empty])
+    report.note(
+        BILL_IS_PRESENT, [{"date": day, "why": bill.missing or "the bill has no charge on that day"} for day in empty]
+    )
     report.add(tools.lake.publish(staged, store.key.parts, month.days, inputs=bill.inputs, may_empty=False))
 
 
 def _no_rows(tools: Tools) -> ir.Table:
-    labels = {label_column(key): "string" for key in tools.settings.label_keys}
-    schema = ibis.schema({"date": "date", **CLOUD_BILLING.schema(), **labels})
-    return ibis.memtable([], schema=schema)
+    labels = {label_column(key): ibis.null().cast("string") for key in tools.settings.label_keys}
+    return tools.lake.read(CLOUD_BILLING, [], [], tools.engine).mutate(**labels)

@@ -1,6 +1,6 @@
 """Describing: what every asset tells the UI about itself, from the table it writes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -9,6 +9,7 @@ import dagster as dg
 from kubecost_pipelines.core.expectations import Expectation
 from kubecost_pipelines.core.provider_key import ProviderKey
 from kubecost_pipelines.core.tables import LABELS, Column, Table, label_column
+from kubecost_pipelines.defs.reporting import Materialized
 from kubecost_pipelines.settings import ClusterSettings, Settings
 
 CODE_VERSION = "1"
@@ -21,10 +22,11 @@ def utc_days(settings: Settings) -> dg.DailyPartitionsDefinition:
 
 
 def asset_key(table: Table, *parts: str) -> dg.AssetKey:
+    """Return the key of the asset that holds `table` for the given key parts."""
     return dg.AssetKey([table.name, *parts])
 
 
-def describe(
+def daily_asset(
     settings: Settings,
     table: Table,
     parts: Sequence[str],
@@ -36,8 +38,8 @@ def describe(
     pool: str | None = None,
     fresh_within: timedelta = timedelta(hours=36),
     check_specs: Sequence[dg.AssetCheckSpec] = (),
-) -> dict[str, Any]:
-    """Return the arguments of `@dg.asset` for one table and key.
+) -> Callable[[Callable[..., Materialized]], dg.AssetsDefinition]:
+    """Return `@dg.asset` as it stands over every daily asset: one table, one key, UTC days.
 
     Args:
         settings: the deployment.
@@ -51,27 +53,27 @@ def describe(
         fresh_within: age after which the asset is late.
         check_specs: the checks that its body reports.
     """
-    return {
-        "key": asset_key(table, *parts),
-        "partitions_def": utc_days(settings),
-        "deps": [key for keys in deps.values() for key in keys],
-        "group_name": group,
-        "tags": dict(tags or {}),
-        "kinds": {"parquet", *(kinds or {"duckdb"})},
-        "owners": list(settings.owners),
-        "description": f"{table.description}\n\nGrain: {table.grain}.",
-        "metadata": {
+    return dg.asset(
+        key=asset_key(table, *parts),
+        partitions_def=utc_days(settings),
+        deps=[key for keys in deps.values() for key in keys],
+        group_name=group,
+        tags=dict(tags or {}),
+        kinds={"parquet", *(kinds or {"duckdb"})},
+        owners=list(settings.owners),
+        description=f"{table.description}\n\nGrain: {table.grain}.",
+        metadata={
             "dagster/column_schema": _schema(table, settings),
             "dagster/column_lineage": _lineage(table, deps),
             "dagster/table_name": ".".join([table.name, *parts]),
             "path": "/".join([settings.lake, table.name, *parts, "date=<day>", "data.parquet"]),
         },
-        "freshness_policy": dg.FreshnessPolicy.time_window(fail_window=fresh_within),
-        "backfill_policy": dg.BackfillPolicy.single_run(),
-        "code_version": CODE_VERSION,
-        "pool": pool,
-        "check_specs": list(check_specs),
-    }
+        freshness_policy=dg.FreshnessPolicy.time_window(fail_window=fresh_within),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        code_version=CODE_VERSION,
+        pool=pool,
+        check_specs=list(check_specs),
+    )
 
 
 def of_bill(key: ProviderKey) -> dict[str, Any]:
@@ -85,15 +87,19 @@ def of_cluster(cluster: ClusterSettings) -> dict[str, Any]:
 
 
 def check_spec(key: dg.AssetKey, expectation: Expectation) -> dg.AssetCheckSpec:
+    """Return the declaration of an expectation as a check of the asset."""
     return dg.AssetCheckSpec(expectation.name, asset=key, description=expectation.description)
 
 
 def _schema(table: Table, settings: Settings) -> dg.TableSchema:
-    labels = settings.label_keys if any(column.name == "tags" and column.type == LABELS for column in table.columns) else ()
+    labels = (
+        settings.label_keys if any(column.name == "tags" and column.type == LABELS for column in table.columns) else ()
+    )
     flattened = [Column(label_column(key), "string", f"Value of the tag `{key}`") for key in labels]
     return dg.TableSchema(
         columns=[
-            dg.TableColumn(column.name, column.type, description=_words(column)) for column in (*table.columns, *flattened)
+            dg.TableColumn(column.name, column.type, description=_words(column))
+            for column in (*table.columns, *flattened)
         ]
     )
 
@@ -103,7 +109,9 @@ def _words(column: Column) -> str:
 
 
 def _lineage(table: Table, deps: Mapping[str, Sequence[dg.AssetKey]]) -> dg.TableColumnLineage:
-    by_column = {column.name: [d for source in column.sources for d in _column_deps(source, deps)] for column in table.columns}
+    by_column = {
+        column.name: [d for source in column.sources for d in _column_deps(source, deps)] for column in table.columns
+    }
     return dg.TableColumnLineage({name: found for name, found in by_column.items() if found})
 
 

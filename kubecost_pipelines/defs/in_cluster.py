@@ -9,7 +9,7 @@ import dagster as dg
 from kubecost_pipelines.clusters import ClusterClient, ClusterError, FetchedDay
 from kubecost_pipelines.core.expectations import ALLOCATION_EXPECTATIONS, ASSET_EXPECTATIONS, Expectation
 from kubecost_pipelines.core.tables import ALLOCATIONS, IN_CLUSTER_ASSETS, Table
-from kubecost_pipelines.defs.describing import asset_key, check_spec, describe, of_cluster
+from kubecost_pipelines.defs.describing import asset_key, check_spec, daily_asset, of_cluster
 from kubecost_pipelines.defs.reporting import Materialized, Report, window_of
 from kubecost_pipelines.defs.workbench import Tools, Workbench
 from kubecost_pipelines.lake import LakeError
@@ -33,17 +33,15 @@ def _build(
 ) -> dg.AssetsDefinition:
     key = asset_key(table, cluster.name)
 
-    @dg.asset(
-        **describe(
-            settings,
-            table,
-            [cluster.name],
-            deps={},
-            pool=f"cluster_{cluster.slug}",
-            kinds={"kubernetes"},
-            check_specs=[check_spec(key, one) for one in expectations],
-            **of_cluster(cluster),
-        )
+    @daily_asset(
+        settings,
+        table,
+        [cluster.name],
+        deps={},
+        pool=f"cluster_{cluster.slug}",
+        kinds={"kubernetes"},
+        check_specs=[check_spec(key, one) for one in expectations],
+        **of_cluster(cluster),
     )
     def cluster_days(context: dg.AssetExecutionContext, workbench: dg.ResourceParam[Workbench]) -> Materialized:
         days = window_of(context).days

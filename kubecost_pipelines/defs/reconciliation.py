@@ -13,13 +13,13 @@ import dagster as dg
 import ibis
 import ibis.expr.types as ir
 
-from kubecost_pipelines.core.coverage import match_coverage
+from kubecost_pipelines.core.coverage import difference, match_coverage
 from kubecost_pipelines.core.expectations import RECONCILED_EXPECTATIONS, Expectation, expect_monitored_clusters
 from kubecost_pipelines.core.reconciliation import leave_unclaimed, reconcile
 from kubecost_pipelines.core.tables import ASSET_INVENTORY, CLOUD_ASSETS, CLOUD_BILLING, RECONCILED_ASSETS, Table
 from kubecost_pipelines.core.window import Window
 from kubecost_pipelines.defs.charts import bars, waterfall
-from kubecost_pipelines.defs.describing import asset_key, check_spec, describe, of_bill
+from kubecost_pipelines.defs.describing import asset_key, check_spec, daily_asset, of_bill
 from kubecost_pipelines.defs.reporting import Materialized, Report, as_table, window_of
 from kubecost_pipelines.defs.workbench import Tools, Workbench
 from kubecost_pipelines.lake import Staged
@@ -42,7 +42,9 @@ def build_reconciled_assets(settings: Settings, store: CloudStoreSettings) -> dg
     def tell(report: Report, rows: ir.Table, inventory: ir.Table) -> None:
         _tell_adjustments(report, rows, inventory)
 
-    return _build(settings, store, RECONCILED_ASSETS, expectations, lambda claimed, unclaimed: (claimed, unclaimed), tell)
+    return _build(
+        settings, store, RECONCILED_ASSETS, expectations, lambda claimed, unclaimed: (claimed, unclaimed), tell
+    )
 
 
 def build_cloud_assets(settings: Settings, store: CloudStoreSettings) -> dg.AssetsDefinition:
@@ -67,15 +69,13 @@ def _build(
     key = asset_key(table, *parts)
     deps = {CLOUD_BILLING.name: [asset_key(CLOUD_BILLING, *parts)], ASSET_INVENTORY.name: [asset_key(ASSET_INVENTORY)]}
 
-    @dg.asset(
-        **describe(
-            settings,
-            table,
-            parts,
-            deps=deps,
-            check_specs=[check_spec(key, one) for one in (BILL_IS_CONSERVED, *expectations)],
-            **of_bill(store.key),
-        )
+    @daily_asset(
+        settings,
+        table,
+        parts,
+        deps=deps,
+        check_specs=[check_spec(key, one) for one in (BILL_IS_CONSERVED, *expectations)],
+        **of_bill(store.key),
     )
     def half_of_bill(context: dg.AssetExecutionContext, workbench: dg.ResourceParam[Workbench]) -> Materialized:
         with workbench.open() as tools:
@@ -136,7 +136,9 @@ def _gap(tools: Tools, store: CloudStoreSettings, day: date, staged: Staged, res
     billed = tools.lake.describe(CLOUD_BILLING, store.key.parts, day)
     mine = staged.by_day.get(day, staged.nothing)
     gaps = {
-        name: (billed.sums[name] if billed else Decimal(0)) - mine.sums[name] - rest.get(name, Decimal(0))
+        name: difference(
+            *(Decimal(part) for part in (billed.sums[name] if billed else 0, mine.sums[name], rest.get(name, 0)))
+        )
         for name in _CONSERVED
     }
     return {"date": day, **gaps} if any(gaps.values()) else {}
@@ -163,7 +165,9 @@ def _tell_adjustments(report: Report, rows: ir.Table, inventory: ir.Table) -> No
 
 
 def _tell_services(report: Report, rows: ir.Table) -> None:
-    by_service = rows.group_by("service_name").aggregate(billed_cost=rows.billed_cost.sum(), effective_cost=rows.effective_cost.sum())
+    by_service = rows.group_by("service_name").aggregate(
+        billed_cost=rows.billed_cost.sum(), effective_cost=rows.effective_cost.sum()
+    )
     found = by_service.order_by(ibis.desc("effective_cost")).limit(12).to_pyarrow().to_pylist()
     report.metadata["out_of_cluster_cost_by_service"] = as_table(found)
     if found:

@@ -79,7 +79,11 @@ class Report:
         lines = [f"{what}: {error}" for what, error in self.failures.items()]
         raise dg.Failure(
             description="\n".join([f"{len(lines)} failed, {len(self.written)} days written.", *lines]),
-            metadata={"failed": dg.MetadataValue.md("\n".join(f"- **{what}**: {error}" for what, error in self.failures.items()))},
+            metadata={
+                "failed": dg.MetadataValue.md(
+                    "\n".join(f"- **{what}**: {error}" for what, error in self.failures.items())
+                )
+            },
             allow_retries=True,
         )
 

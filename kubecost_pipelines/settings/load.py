@@ -70,7 +70,9 @@ def _validated(file: Path, content: dict[str, Any]) -> Settings:
     try:
         return Settings.model_validate(content)
     except ValidationError as error:
-        lines = [f"  {_where(e['loc'])}{e['msg']}{_cure(e)}" for e in error.errors(include_url=False, include_input=False)]
+        lines = [
+            f"  {_where(e['loc'])}{e['msg']}{_cure(e)}" for e in error.errors(include_url=False, include_input=False)
+        ]
         raise SettingsError("\n".join([f"{file}:", *lines])) from None
 
 

@@ -30,11 +30,15 @@ class CloudStoreSettings(_Part):
     )
     region: str | None = Field(None, description="Region of the export's bucket; found out when omitted.")
     endpoint: str | None = Field(None, description="URL of an S3-compatible server, when it is not AWS.")
-    access_key_id: str | None = Field(None, description="Access key; omit both keys to use the provider's default chain.")
+    access_key_id: str | None = Field(
+        None, description="Access key; omit both keys to use the provider's default chain."
+    )
     secret_access_key: SecretStr | None = Field(None, description="Secret of that key; better left to the environment.")
     role_arn: str | None = Field(None, description="Role to assume before reading.")
     external_id: str | None = Field(None, description="External id to present with the role.")
-    currency: str | None = Field(None, description="Currency to expect; others fail a check. Defaults to that of the clusters.")
+    currency: str | None = Field(
+        None, description="Currency to expect; others fail a check. Defaults to that of the clusters."
+    )
 
     @property
     def key(self) -> ProviderKey:
@@ -45,10 +49,14 @@ class ClusterSettings(_Part):
     """One cluster and its Kubecost or OpenCost API."""
 
     name: Id = Field(description="Name of the cluster, as its cloud and your reports know it.")
-    endpoint: str = Field(pattern=r"^https?://", description="Base URL of the Kubecost or OpenCost API, without `/model`.")
+    endpoint: str = Field(
+        pattern=r"^https?://", description="Base URL of the Kubecost or OpenCost API, without `/model`."
+    )
     provider: Provider | None = Field(None, description="Cloud that it runs in; omit on premises.")
     account: Id | None = Field(None, description="AWS account, GCP project or Azure subscription that it runs in.")
-    flavour: Literal["auto", "kubecost", "opencost"] = Field("auto", description="API to speak; `auto` asks the server.")
+    flavour: Literal["auto", "kubecost", "opencost"] = Field(
+        "auto", description="API to speak; `auto` asks the server."
+    )
     currency: str = Field("USD", description="Currency of its price list.")
     token_env: str | None = Field(None, description="Environment variable with a bearer token.")
     username: str | None = Field(None, description="User for basic authentication.")
@@ -58,7 +66,8 @@ class ClusterSettings(_Part):
     read_timeout_seconds: float = Field(120, gt=0, description="Time to wait for the next byte of an answer.")
     max_attempts: int = Field(4, ge=1, description="Tries per request; the pause doubles after each.")
     verify_totals: bool = Field(
-        True, description="Ask for the day's total (`aggregate=cluster`) and refuse allocations that do not add up to it."
+        True,
+        description="Ask for the day's total (`aggregate=cluster`) and refuse allocations that do not add up to it.",
     )
 
     @property
@@ -73,18 +82,28 @@ class Settings(_Part):
     start_date: date = Field(description="First day to cover.")
     settle_hours: float = Field(48, ge=0, description="Hours after a day's end at which its bill counts as complete.")
     cloud_integration: str | None = Field(
-        None, description="The `cloud-integration.json` that Kubecost and OpenCost use, in either shape; relative to this file."
+        None,
+        description="The `cloud-integration.json` that Kubecost and OpenCost use, in either shape; relative to this file.",
     )
-    cloud_stores: tuple[CloudStoreSettings, ...] = Field((), description="Cloud bills; added to those of `cloud_integration`.")
+    cloud_stores: tuple[CloudStoreSettings, ...] = Field(
+        (), description="Cloud bills; added to those of `cloud_integration`."
+    )
     clusters: tuple[ClusterSettings, ...] = Field((), description="Clusters to read.")
     cost_metric: CostMetric = Field("effective", description="The cost that estimates are moved to.")
-    label_keys: tuple[str, ...] = Field((), description="Tag keys to keep from the bill, each also a column `label_<key>`.")
+    label_keys: tuple[str, ...] = Field(
+        (), description="Tag keys to keep from the bill, each also a column `label_<key>`."
+    )
     minimum_coverage: float = Field(
-        0.9, ge=0, le=1, description="Share of the estimated cost that should find its bill row; less fails a check (a warning)."
+        0.9,
+        ge=0,
+        le=1,
+        description="Share of the estimated cost that should find its bill row; less fails a check (a warning).",
     )
     memory_limit: str = Field("600MB", description="Memory DuckDB may take before it spills to `scratch`.")
     scratch: str | None = Field(None, description="Folder for temporary files; the system's when omitted.")
-    owners: tuple[str, ...] = Field(("team:finops",), description="Owners shown on every asset: `team:<name>` or an address.")
+    owners: tuple[str, ...] = Field(
+        ("team:finops",), description="Owners shown on every asset: `team:<name>` or an address."
+    )
 
     @property
     def settle_after(self) -> timedelta:

@@ -123,7 +123,15 @@ RULES: dict[str, ChargeRule] = {
     ),
     # The negation rows take back what the covered rows cost: neither is on the invoice, so neither is billed.
     "SavingsPlanCoveredUsage": ChargeRule(
-        "Usage", "on_demand", "unblended", "zero", "net_savings_plan", "savings_plan", "net", "savings_plan_missing", "Used"
+        "Usage",
+        "on_demand",
+        "unblended",
+        "zero",
+        "net_savings_plan",
+        "savings_plan",
+        "net",
+        "savings_plan_missing",
+        "Used",
     ),
     "SavingsPlanNegation": ChargeRule("Usage", "zero", "zero", "zero", "zero", "zero", "net"),
     "SavingsPlanRecurringFee": ChargeRule(
@@ -131,7 +139,14 @@ RULES: dict[str, ChargeRule] = {
     ),
     "SavingsPlanUpfrontFee": ChargeRule("Purchase", "net", "net", "net", "zero", "zero", "net"),
     "RIFee": ChargeRule(
-        "Purchase", "net", "net", "net", "net_unused_reservation", "unused_reservation", "net", commitment_status="Unused"
+        "Purchase",
+        "net",
+        "net",
+        "net",
+        "net_unused_reservation",
+        "unused_reservation",
+        "net",
+        commitment_status="Unused",
     ),
     "Fee": ChargeRule("Purchase", "net", "net", "net", "net", "unblended", "net"),
     "Tax": ChargeRule("Tax", "net", "net", "net", "net", "unblended", "net"),

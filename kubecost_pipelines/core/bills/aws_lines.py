@@ -12,7 +12,7 @@ import ibis.expr.types as ir
 
 from kubecost_pipelines.core.bills import aws_cur
 from kubecost_pipelines.core.bills.aws_cur import Source, canonical_name
-from kubecost_pipelines.core.tables import CLOUD_BILLING, COST, COST_NAMES, label_column
+from kubecost_pipelines.core.tables import CLOUD_BILLING, COST, COST_NAMES, LABELS, label_column
 from kubecost_pipelines.core.window import Window, next_month
 
 RESIDUAL = "UnblendedResidual"
@@ -264,7 +264,7 @@ def _is_kubernetes(daily: ir.Table, tags: dict[str, str], cluster: ir.StringValu
 
 def _tag_map(daily: ir.Table, tags: dict[str, str]) -> ir.MapValue:
     if not tags:
-        return ibis.map(ibis.array([], type="array<string>"), ibis.array([], type="array<string>"))
+        return ibis.literal({}, LABELS)
     pairs = ibis.array([ibis.struct({"key": key, "value": daily[column]}) for key, column in tags.items()])
     present = pairs.filter(lambda pair: pair.value.notnull())
     return ibis.map(present.map(lambda pair: pair.key), present.map(lambda pair: pair.value))

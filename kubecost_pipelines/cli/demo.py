@@ -1,0 +1,202 @@
+"""The demo: a fictional company's bill and clusters, through Dagster, and what was found."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stderr
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import duckdb
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table as Grid
+
+from kubecost_pipelines.cli.findings import FINDINGS, Finding
+from kubecost_pipelines.definitions import build_definitions
+from kubecost_pipelines.demo.aws_bill import write_aws_bill
+from kubecost_pipelines.demo.cluster_api import serve_cluster
+from kubecost_pipelines.demo.company import ACCOUNT_ID, COMPANY
+from kubecost_pipelines.settings import CONFIG_VARIABLE, load_settings
+
+CONFIG = "kubecost-pipelines.yaml"
+FIRST_PORT = 19090
+"""The demo's cluster APIs listen on this port and the ones after it, in both `demo` and `dev`."""
+
+
+@dataclass(frozen=True)
+class DemoFolder:
+    """Where the demo keeps its bill, its lake, its settings and its Dagster instance."""
+
+    root: Path
+
+    @property
+    def bill(self) -> Path:
+        return self.root / "bills" / "cur"
+
+    @property
+    def lake(self) -> Path:
+        return self.root / "lake"
+
+    @property
+    def config(self) -> Path:
+        return self.root / CONFIG
+
+    @property
+    def dagster_home(self) -> Path:
+        return self.root / "dagster_home"
+
+
+def run_demo(root: Path, day_count: int) -> None:
+    """Write the company, materialise its days, restate one of them, and print what was found."""
+    console = Console()
+    folder = DemoFolder(root.absolute())
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    days = [yesterday - timedelta(days=back) for back in range(day_count - 1, -1, -1)]
+    restated = days[day_count // 2]
+    with console.status(f"Writing {COMPANY.name}: the bill of {day_count} days and the settings"):
+        _start_clean(folder)
+        write_aws_bill(folder.bill, days, version=1, restated_day=restated)
+        _write_settings(folder, days[0])
+    with _quiet_instance(folder) as instance, _clusters(days):
+        before = _materialise(console, folder, instance, days, "first version of the bill")
+        old = _billed(folder, restated)
+        write_aws_bill(folder.bill, days, version=2, restated_day=restated)
+        after = _materialise(console, folder, instance, [restated], f"{restated}, restated by AWS")
+    _print_findings(console, folder, days)
+    console.print(f"\nRestated: the bill of {restated} was {old:,.5f} and is {_billed(folder, restated):,.5f} USD.")
+    console.print(f"Runs took {before + after:.0f} s. See the graph, the checks and the charts: [bold]make dev[/bold]")
+
+
+def open_ui(root: Path, port: int) -> None:
+    """Run `dagster dev` on the user's settings; without any, on the demo with its clusters."""
+    folder = DemoFolder(root.absolute())
+    environment = dict(os.environ)
+    with ExitStack() as running:
+        if load_settings() is None and folder.config.exists():
+            environment |= {CONFIG_VARIABLE: str(folder.config), "DAGSTER_HOME": str(folder.dagster_home)}
+            first = date.fromisoformat(folder.config.read_text(encoding="utf-8").split("start_date: ")[1][:10])
+            yesterday = datetime.now(UTC).date() - timedelta(days=1)
+            running.enter_context(_clusters([first + timedelta(days=n) for n in range((yesterday - first).days + 1)]))
+        command = [sys.executable, "-m", "dagster", "dev", "-m", "kubecost_pipelines.definitions", "-p", str(port)]
+        process = subprocess.Popen(command, env=environment)  # noqa: S603 - our own interpreter
+        signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+        try:
+            sys.exit(process.wait())
+        except KeyboardInterrupt:
+            sys.exit(process.wait())
+
+
+def _start_clean(folder: DemoFolder) -> None:
+    if folder.root.exists() and not folder.config.exists() and any(folder.root.iterdir()):
+        sys.exit(f"{folder.root} is not a demo's folder, and is not empty: name another one.")
+    shutil.rmtree(folder.root, ignore_errors=True)
+    folder.dagster_home.mkdir(parents=True)
+    (folder.dagster_home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n", encoding="utf-8")
+
+
+def _write_settings(folder: DemoFolder, first: date) -> None:
+    clusters = "\n".join(
+        f'  - {{name: {cluster.name}, endpoint: "http://127.0.0.1:{FIRST_PORT + n}", provider: aws, account: "{ACCOUNT_ID}"}}'
+        for n, cluster in enumerate(_monitored())
+    )
+    folder.config.write_text(
+        f"lake: {folder.lake.as_uri()}\n"
+        f"start_date: {first}\n"
+        "cloud_stores:\n"
+        f'  - {{provider: aws, id: "{ACCOUNT_ID}", export: "{folder.bill.as_uri()}"}}\n'
+        f"clusters:\n{clusters}\n"
+        "label_keys: [team, env, app]\n",
+        encoding="utf-8",
+    )
+
+
+def _monitored() -> Sequence[Any]:
+    return [cluster for cluster in COMPANY.clusters if cluster.is_monitored]
+
+
+@contextmanager
+def _clusters(days: Sequence[date]) -> Iterator[None]:
+    with ExitStack() as running:
+        for n, cluster in enumerate(_monitored()):
+            running.enter_context(serve_cluster(cluster.name, days, FIRST_PORT + n))
+        yield
+
+
+@contextmanager
+def _quiet_instance(folder: DemoFolder) -> Iterator[dg.DagsterInstance]:
+    """Open the demo's Dagster instance; its log goes to a file, so that the screen is for the findings."""
+    os.environ["DAGSTER_HOME"] = str(folder.dagster_home)
+    with (folder.root / "dagster.log").open("a", encoding="utf-8") as log, redirect_stderr(log), dg.DagsterInstance.get() as instance:
+        yield instance
+
+
+def _materialise(
+    console: Console, folder: DemoFolder, instance: dg.DagsterInstance, days: Sequence[date], what: str
+) -> float:
+    """Run the whole graph for `days`, one run per asset in the order of the graph, and return the seconds it took."""
+    settings = load_settings(folder.config)
+    assert settings is not None  # noqa: S101 - written above
+    definitions = build_definitions(settings)
+    assets = list(definitions.assets or [])
+    by_key = {asset.key: asset for asset in assets if isinstance(asset, dg.AssetsDefinition)}
+    order = [level for level in definitions.resolve_asset_graph().toposorted_asset_keys]
+    tags = {
+        "dagster/asset_partition_range_start": str(days[0]),
+        "dagster/asset_partition_range_end": str(days[-1]),
+    }
+    started = time.monotonic()
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(what, total=len(order))
+        for key in order:
+            progress.update(task, description=f"{what}: {key.to_user_string()}")
+            selected = [by_key[key]]
+            result = dg.materialize(
+                assets, instance=instance, resources=definitions.resources, selection=selected, tags=tags, raise_on_error=False
+            )
+            if not result.success:
+                sys.exit(f"{key.to_user_string()} failed: see {folder.root / 'dagster.log'}")
+            progress.advance(task)
+        progress.update(task, description=what)
+    return time.monotonic() - started
+
+
+def _print_findings(console: Console, folder: DemoFolder, days: Sequence[date]) -> None:
+    with duckdb.connect() as connection:
+        for finding in FINDINGS:
+            cursor = connection.execute(finding.query.format(lake=folder.lake))
+            names = [column[0] for column in cursor.description or []]
+            _print_grid(console, finding, names, cursor.fetchall())
+    console.print(f"{len(days)} days, {days[0]} to {days[-1]}; costs in USD.")
+
+
+def _print_grid(console: Console, finding: Finding, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    grid = Grid(title=finding.title, title_justify="left", caption=finding.note, caption_justify="left")
+    for position, name in enumerate(names):
+        is_text = any(isinstance(row[position], str) for row in rows)
+        grid.add_column(name.replace("_", " "), justify="left" if is_text else "right")
+    for row in rows:
+        grid.add_row(*map(_cell, row))
+    console.print(grid)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float | Decimal):
+        return f"{value:,.2f}"
+    return "" if value is None else str(value)
+
+
+def _billed(folder: DemoFolder, day: date) -> Decimal:
+    path = folder.lake / "cloud_billing" / "aws" / ACCOUNT_ID / f"date={day}" / "data.parquet"
+    with duckdb.connect() as connection:
+        [row] = connection.execute("SELECT sum(billed_cost) FROM read_parquet($path)", {"path": str(path)}).fetchall()
+    return Decimal(row[0])

@@ -1,0 +1,69 @@
+"""Small tables for tests: give the columns that matter, the rest takes a plain value."""
+
+from datetime import date
+from typing import Any
+
+import ibis
+import ibis.expr.types as ir
+import pyarrow as pa
+
+from kubecost_pipelines.core.tables import ASSET_INVENTORY, CLOUD_BILLING, COST_NAMES, Table
+
+DAY = date(2026, 10, 5)
+
+
+def asset_table(assets: list[dict[str, Any]]) -> ir.Table:
+    plain = {
+        "cluster": "prod",
+        "asset_type": "Node",
+        "category": "Compute",
+        "currency": "USD",
+        "cost": 0.0,
+        "name": "",
+        "account": "111122223333",
+    }
+    rows = [{"date": DAY, **plain, **asset} for asset in assets]
+    for row in rows:
+        row.setdefault("asset_id", f"{row['cluster']}/{row['asset_type']}/{row.get('provider_id', '')}/{row['name']}")
+    return _table(ASSET_INVENTORY, rows)
+
+
+def bill_table(charges: list[dict[str, Any]]) -> ir.Table:
+    """Return bill rows; `cost` stands for every cost that is not given."""
+    plain = {
+        "charge_category": "Usage",
+        "charge_type": "Usage",
+        "category": "Compute",
+        "billing_currency": "USD",
+        "sub_account_id": "111122223333",
+        "billing_account_id": "111122223333",
+        "is_kubernetes": False,
+        "missing_cost_lines": 0,
+        "line_items": 1,
+        "tags": {},
+    }
+    rows = [
+        {"date": DAY, **plain, **dict.fromkeys(COST_NAMES, charge.get("cost", "0")), **charge} for charge in charges
+    ]
+    return _table(CLOUD_BILLING, rows)
+
+
+def _table(table: Table, rows: list[dict[str, Any]]) -> ir.Table:
+    schema = ibis.schema({"date": "date", **table.schema()})
+    arrow = schema.to_pyarrow()
+    columns = []
+    for field in arrow:
+        values = [row.get(field.name) for row in rows]
+        if pa.types.is_decimal(field.type):
+            columns.append(pa.array([None if v is None else str(v) for v in values], pa.string()).cast(field.type))
+        elif pa.types.is_map(field.type):
+            columns.append(pa.array([list((v or {}).items()) for v in values], field.type))
+        else:
+            columns.append(pa.array(values, field.type))
+    return ibis.memtable(pa.Table.from_arrays(columns, schema=arrow))
+
+
+def rows(table: ir.Table) -> list[dict[str, Any]]:
+    """Return the rows in a stable order."""
+    found: list[dict[str, Any]] = table.to_pyarrow().to_pylist()
+    return sorted(found, key=lambda row: str(sorted((k, str(v)) for k, v in row.items())))

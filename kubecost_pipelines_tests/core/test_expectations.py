@@ -1,0 +1,105 @@
+"""Every expectation passes on good rows and names the bad ones."""
+
+from typing import Any
+
+import pytest
+
+from kubecost_pipelines.core.bills.aws_lines import RESIDUAL
+from kubecost_pipelines.core.expectations import (
+    ASSET_EXPECTATIONS,
+    BILL_EXPECTATIONS,
+    RECONCILED_EXPECTATIONS,
+    Expectation,
+    expect_coverage,
+    expect_currency,
+    expect_monitored_clusters,
+)
+from kubecost_pipelines.core.reconciliation import cost_assets, reconcile
+from kubecost_pipelines_tests.core.tables import DAY, asset_table, bill_table, rows
+
+GOOD: dict[str, Any] = {"provider_id": "i-1", "resource_id": "i-1", "cost": "1"}
+NODE: dict[str, Any] = {"asset_id": "node", "provider_id": "i-1", "cost": 10.0}
+BILL = {one.name: one for one in (*BILL_EXPECTATIONS, expect_currency(["USD"]))}
+ASSETS = {one.name: one for one in ASSET_EXPECTATIONS}
+
+
+@pytest.mark.parametrize("expectation", BILL.values(), ids=BILL)
+def test_a_good_bill_meets_it(expectation: Expectation) -> None:
+    assert rows(expectation.offenders(bill_table([GOOD]))) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "bad"),
+    [
+        ("focus_costs_are_present", {"list_cost": None}),
+        ("commitments_are_complete", {"missing_cost_lines": 24, "charge_type": "DiscountedUsage"}),
+        ("negations_cancel", {"charge_type": RESIDUAL, "billed_cost": "0.02"}),
+        ("charge_types_are_known", {"charge_type": "DiscountedMoonlight"}),
+        ("totals_are_not_negative", {"effective_cost": "-2"}),
+        ("currency_is_expected", {"billing_currency": "EUR"}),
+    ],
+)
+def test_a_bad_bill_breaks_it(name: str, bad: dict[str, Any]) -> None:
+    assert len(rows(BILL[name].offenders(bill_table([GOOD | {"provider_id": "i-2"}, GOOD | bad])))) == 1
+
+
+def test_a_residual_below_a_cent_is_rounding() -> None:
+    rounding = GOOD | {"charge_type": RESIDUAL, "billed_cost": "0.001"}
+
+    assert rows(BILL["negations_cancel"].offenders(bill_table([rounding]))) == []
+
+
+def test_a_discount_may_be_negative_as_long_as_its_resource_is_not() -> None:
+    charges = [GOOD | {"cost": "10"}, GOOD | {"cost": "-0.5", "charge_type": "EdpDiscount"}]
+
+    assert rows(BILL["totals_are_not_negative"].offenders(bill_table(charges))) == []
+
+
+def test_an_unmonitored_cluster_is_named_with_its_cost() -> None:
+    charge = GOOD | {"is_kubernetes": True}
+    charges = [
+        charge | {"cluster": "prod_eks_1"},
+        charge | {"cluster": "forgotten", "cost": "3"},
+        charge | {"cluster": None, "cost": "4"},
+        GOOD,
+    ]
+
+    found = rows(expect_monitored_clusters(["prod-eks-1"]).offenders(bill_table(charges)))
+
+    assert {row["cluster"]: int(row["billed_cost"]) for row in found} == {"forgotten": 3, None: 4}
+
+
+@pytest.mark.parametrize(
+    ("name", "assets"),
+    [
+        ("asset_ids_are_unique", [NODE, NODE]),
+        ("estimates_are_possible", [NODE | {"cost": -1.0}]),
+        ("estimates_are_possible", [NODE | {"cost": float("nan")}]),
+        ("estimates_are_possible", [NODE | {"cost": None}]),
+    ],
+)
+def test_bad_assets_break_it(name: str, assets: list[dict[str, Any]]) -> None:
+    assert len(rows(ASSETS[name].offenders(asset_table(assets)))) == 1
+    assert rows(ASSETS[name].offenders(asset_table([NODE]))) == []
+
+
+def test_a_foreign_currency_is_named() -> None:
+    [expectation] = RECONCILED_EXPECTATIONS
+    found = reconcile(
+        bill_table([GOOD | {"billing_currency": "EUR"}]),
+        asset_table([NODE]),
+        provider_key="aws/1",
+        cost_metric="effective",
+        settled=[DAY],
+    )
+
+    [row] = rows(expectation.offenders(found))
+
+    assert (row["currency"], row["billing_currency"]) == ("USD", "EUR")
+
+
+@pytest.mark.parametrize(("settled", "offenders"), [([DAY], 1), ([], 0)])
+def test_low_coverage_counts_on_settled_days_only(settled: list[Any], offenders: int) -> None:
+    costs = cost_assets(asset_table([NODE]), [], settled)
+
+    assert len(rows(expect_coverage(0.9).offenders(costs))) == offenders
