@@ -9,6 +9,7 @@ import pytest
 from ibis.backends.duckdb import Backend
 
 from kubecost_pipelines.lake import open_engine
+from kubecost_pipelines_tests.s3 import S3Server, serve_s3
 
 
 @pytest.fixture
@@ -24,3 +25,9 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> 
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} was skipped, which CI does not accept: {report.longrepr}"
     return report
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    with serve_s3() as server:
+        yield server

@@ -17,10 +17,7 @@ Line = dict[str, str]
 
 FIRST, SECOND = date(2026, 10, 1), date(2026, 10, 2)
 DATABASE = "arn:aws:rds:us-east-1:111122223333:db:checkout"
-NLB = (
-    "arn:aws:elasticloadbalancing:us-east-1:111122223333"
-    ":loadbalancer/net/k8s-web-storefr-0a1b2c3d4e/9f8e7d6c5b4a3210"
-)
+NLB = "arn:aws:elasticloadbalancing:us-east-1:111122223333:loadbalancer/net/k8s-web-storefr-0a1b2c3d4e/9f8e7d6c5b4a3210"
 
 
 def test_an_ordinary_day_costs_what_its_hours_add_up_to(tmp_path: Path) -> None:

@@ -25,9 +25,7 @@ def test_containers_and_idle_add_up_to_each_node(cluster: Cluster) -> None:
         for item in allocations(cluster, day, with_idle=True).values():
             used[item["properties"]["node"]] += item["cpuCost"] + item["ramCost"]
 
-        assert used == {
-            item["properties"]["name"]: item["totalCost"] for item in of_type(cluster, "Node", day)
-        }
+        assert used == {item["properties"]["name"]: item["totalCost"] for item in of_type(cluster, "Node", day)}
 
 
 @both_clusters
@@ -83,8 +81,7 @@ def test_a_cluster_believes_in_list_prices() -> None:
 
 def test_load_balancers_have_the_id_that_is_cut_out_of_their_hostname() -> None:
     ids = {
-        item["properties"]["name"]: item["properties"]["providerID"]
-        for item in of_type(PROD, "LoadBalancer", DAYS[0])
+        item["properties"]["name"]: item["properties"]["providerID"] for item in of_type(PROD, "LoadBalancer", DAYS[0])
     }
 
     assert ids == {"ingress/ingress-nginx": "a1b2c3d4e5f60718293a4b5c6d7e8f90", "web/storefront": "k8s"}
