@@ -1,7 +1,8 @@
 """What every test may use: an engine, and the rule that CI skips nothing."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from ibis.backends.duckdb import Backend
 
 from kubecost_pipelines.lake import open_engine
+from kubecost_pipelines_tests.dagster_run import Deployment, deploy
 from kubecost_pipelines_tests.s3 import S3Server, serve_s3
 
 
@@ -31,3 +33,10 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> 
 def s3() -> Iterator[S3Server]:
     with serve_s3() as server:
         yield server
+
+
+@pytest.fixture
+def dagster_run(tmp_path: Path) -> Iterator[Callable[..., Deployment]]:
+    """Deploy stores and clusters over a lake of this test: see `deploy`."""
+    with ExitStack() as opened:
+        yield lambda **options: opened.enter_context(deploy(tmp_path, **options))

@@ -135,7 +135,11 @@ def _clusters(days: Sequence[date]) -> Iterator[None]:
 def _quiet_instance(folder: DemoFolder) -> Iterator[dg.DagsterInstance]:
     """Open the demo's Dagster instance; its log goes to a file, so that the screen is for the findings."""
     os.environ["DAGSTER_HOME"] = str(folder.dagster_home)
-    with (folder.root / "dagster.log").open("a", encoding="utf-8") as log, redirect_stderr(log), dg.DagsterInstance.get() as instance:
+    with (
+        (folder.root / "dagster.log").open("a", encoding="utf-8") as log,
+        redirect_stderr(log),
+        dg.DagsterInstance.get() as instance,
+    ):
         yield instance
 
 
@@ -154,14 +158,25 @@ def _materialise(
         "dagster/asset_partition_range_end": str(days[-1]),
     }
     started = time.monotonic()
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=console) as progress:
         task = progress.add_task(what, total=len(order))
         for key in order:
             progress.update(task, description=f"{what}: {key.to_user_string()}")
             selected = [by_key[key]]
             result = dg.materialize(
-                assets, instance=instance, resources=definitions.resources, selection=selected, tags=tags, raise_on_error=False
+                assets,
+                instance=instance,
+                resources=definitions.resources,
+                selection=selected,
+                tags=tags,
+                raise_on_error=False,
             )
             if not result.success:
                 sys.exit(f"{key.to_user_string()} failed: see {folder.root / 'dagster.log'}")

@@ -46,7 +46,16 @@ def find_manifest(export: Location, month: date) -> Manifest | None:
             )
         if found:
             return _read(export, found[0].path)
+    _check_root(export)
     return None
+
+
+def _check_root(export: Location) -> None:
+    """Tell an export that has nothing for a month from one that is not there at all."""
+    root = export.path if export.is_local else export.path.partition("/")[0]
+    if export.filesystem.get_file_info(root).type == fs.FileType.NotFound:
+        kind = "folder" if export.is_local else "bucket"
+        raise BillError(f"{export}: there is no {kind} {root}. Check the address in `export`.")
 
 
 def _list(export: Location, folder: str) -> list[fs.FileInfo]:

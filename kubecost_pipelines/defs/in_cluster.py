@@ -50,7 +50,7 @@ def _build(
             report = Report(context, settled=tools.settled(days))
             for day in days:
                 try:
-                    _copy_day(tools, client, table, fetch, expectations, day, report)
+                    _copy_day(tools, client, cluster.name, table, fetch, expectations, day, report)
                 except (ClusterError, LakeError) as error:
                     context.log.error(str(error))
                     report.failures[str(day)] = error
@@ -62,6 +62,7 @@ def _build(
 def _copy_day(
     tools: Tools,
     client: ClusterClient,
+    cluster: str,
     table: Table,
     fetch: Fetch,
     expectations: tuple[Expectation, ...],
@@ -75,5 +76,5 @@ def _copy_day(
     for expectation in expectations:
         report.check(expectation, staged.rows)
     details = {day: {"skipped_types": dict(fetched.skipped)}} if fetched.skipped else {}
-    report.add(tools.lake.publish(staged, [client.cluster.name], [day], details=details, may_empty=False))
+    report.add(tools.lake.publish(staged, [cluster], [day], details=details, may_empty=False))
     file.unlink()

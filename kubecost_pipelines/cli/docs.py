@@ -1,0 +1,115 @@
+"""The generated pages of `docs/`: tables, settings and commands. With `--check`, fail where they are out of date."""
+
+import sys
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from types import UnionType
+from typing import Any, get_args, get_origin
+
+import click
+from pydantic import BaseModel, SecretStr
+
+from kubecost_pipelines.cli import cli
+from kubecost_pipelines.core.tables import TABLES, Table
+from kubecost_pipelines.settings import CloudStoreSettings, ClusterSettings, Settings
+
+DOCS = Path("docs")
+NOTICE = "<!-- Written by `make docs` from the code; change it there. -->\n"
+
+
+def tables_page() -> str:
+    """Return `docs/tables.md`, from the tables of `core`."""
+    intro = (
+        "# Tables\n\n"
+        "One object per table, key and day: `<lake>/<table>/<key…>/date=YYYY-MM-DD/data.parquet`, zstd. `date` is the UTC "
+        "day and is in the path only. Bill costs are `decimal(38, 12)`, estimates `float64`. `cloud_billing` and "
+        "`cloud_assets` have besides one column `label_<key>` per key of `label_keys`.\n"
+    )
+    return "\n".join([NOTICE, intro, *(_table(table) for table in TABLES)])
+
+
+def _table(table: Table) -> str:
+    rows = [
+        f"| `{column.name}` | {column.type} | {column.unit or '–'} | {column.description} |" for column in table.columns
+    ]
+    path = "/".join(part for part in (table.name, f"<{table.key}>" if table.key else "", "date=…") if part)
+    head = f"## {table.name}\n\n{table.description}\n\nGrain: {table.grain}. Path: `{path}`.\n"
+    return "\n".join([head, "| column | type | unit | is |", "|---|---|---|---|", *rows, ""])
+
+
+def settings_page() -> str:
+    """Return `docs/settings.md`, from the descriptions of the settings' fields."""
+    intro = (
+        "# Settings\n\n"
+        "One YAML file: the one that `KUBECOST_PIPELINES_CONFIG` names, else `kubecost-pipelines.yaml` in the working "
+        "directory. Every value is read as text before it is checked, so that ids keep their leading zeros with and without "
+        "quotes. Secrets are better left to the environment or the provider's default chain; they are never printed.\n"
+    )
+    parts = (
+        ("The file", Settings),
+        ("Each of `cloud_stores`", CloudStoreSettings),
+        ("Each of `clusters`", ClusterSettings),
+    )
+    return "\n".join([NOTICE, intro, *(_model(title, model) for title, model in parts)])
+
+
+def _model(title: str, model: type[BaseModel]) -> str:
+    rows = []
+    for name, field in model.model_fields.items():
+        default = "required" if field.is_required() else f"`{_words(field.get_default())}`"
+        rows.append(f"| `{name}` | {_type(field.annotation)} | {default} | {field.description} |")
+    return "\n".join([f"## {title}\n", "| field | type | default | is |", "|---|---|---|---|", *rows, ""])
+
+
+def _type(annotation: Any) -> str:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin in (UnionType, typing.Union):
+        return " or ".join(_type(part) for part in arguments if part is not type(None))
+    if origin is typing.Literal:
+        return ", ".join(f"`{value}`" for value in arguments)
+    if origin is typing.Annotated:
+        return _type(arguments[0])
+    if origin is tuple:
+        return f"list of {_type(arguments[0])}"
+    names = {str: "text", SecretStr: "secret", bool: "`true`, `false`", float: "number", int: "whole number"}
+    return names.get(
+        annotation,
+        "see below" if isinstance(annotation, type) and issubclass(annotation, BaseModel) else annotation.__name__,
+    )
+
+
+def _words(value: Any) -> str:
+    return "none" if value is None or value == () else str(value)
+
+
+def commands_page() -> str:
+    """Return `docs/commands.md`, from the help of the command line."""
+    intro = "# Commands\n\n`.venv/bin/kubecost-pipelines <command>`; the everyday ones have a `make` target too.\n"
+    return "\n".join([NOTICE, intro, *_commands()])
+
+
+def _commands() -> Iterator[str]:
+    for name, command in sorted(cli.commands.items()):
+        context = click.Context(command, info_name=f"kubecost-pipelines {name}")
+        yield f"## {name}\n\n```\n{command.get_help(context)}\n```\n"
+
+
+PAGES = {"tables.md": tables_page, "settings.md": settings_page, "commands.md": commands_page}
+
+
+def main() -> None:
+    """Write the pages, or with `--check` compare them with what is there."""
+    stale = []
+    for name, page in PAGES.items():
+        path, text = DOCS / name, page()
+        if "--check" not in sys.argv:
+            path.write_text(text, encoding="utf-8")
+        elif not path.exists() or path.read_text(encoding="utf-8") != text:
+            stale.append(str(path))
+    if stale:
+        sys.exit(f"out of date: {', '.join(stale)}; run `make docs` and commit them")
+
+
+if __name__ == "__main__":
+    main()
