@@ -53,6 +53,9 @@ class Deployment:
         )
         return _record(result)
 
+    def materialized_days(self, asset: str) -> set[str]:
+        return self.instance.get_materialized_partitions(dg.AssetKey(asset.split("/")))
+
 
 def _record(result: dg.ExecuteInProcessResult) -> Recorded:
     failures = [event.step_failure_data.error for event in result.all_events if event.is_step_failure]

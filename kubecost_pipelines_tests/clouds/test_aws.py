@@ -48,7 +48,9 @@ def put_report(root: Path, lines: list[dict[str, str]], *, assembly: str = "a1",
     """Write a legacy report under `root`, the bucket, in `bills/cur`."""
     key = f"bills/cur/{MONTH}/{assembly}/cur-00001.csv.gz"
     put(root, key, csv_gz(lines))
-    body = json.dumps({"assemblyId": assembly, "reportKeys": [key], "columns": [{"category": "x", "name": "Y"}], **manifest})
+    body = json.dumps(
+        {"assemblyId": assembly, "reportKeys": [key], "columns": [{"category": "x", "name": "Y"}], **manifest}
+    )
     put(root, f"bills/cur/{MONTH}/cur-Manifest.json", body.encode())
     put(root, f"bills/cur/{MONTH}/{assembly}/cur-Manifest.json", body.encode())
 
@@ -104,7 +106,9 @@ def test_a_month_that_aws_has_not_delivered_is_no_bill_yet(engine: Backend, tmp_
 
 def test_a_report_with_a_header_only_is_a_bill_without_rows(engine: Backend, tmp_path: Path) -> None:
     put_report(tmp_path, [line("Usage", "1")])
-    put(tmp_path, f"bills/cur/{MONTH}/a1/cur-00001.csv.gz", gzip.compress(",".join(line("Usage", "1")).encode() + b"\n"))
+    put(
+        tmp_path, f"bills/cur/{MONTH}/a1/cur-00001.csv.gz", gzip.compress(",".join(line("Usage", "1")).encode() + b"\n")
+    )
 
     bill = read(store((tmp_path / "bills/cur").as_uri()), engine, tmp_path)
 

@@ -1,4 +1,4 @@
-"""Cases: OpenCost `pkg/cloud/provider/provider_test.go`, and the hostnames that AWS documents for its load balancers."""
+"""Cases: OpenCost `pkg/cloud/provider/provider_test.go`, and hostnames of AWS load balancers."""
 
 import pytest
 

@@ -60,7 +60,10 @@ STORE = "  - {provider: aws, id: '111122223333'}\n"
         (MINIMAL + "cloud_stores:\n  - {provider: amazon, id: x}\n", ["cloud_stores[0].provider: ", "'aws'"]),
         (MINIMAL + "cloud_stores:\n  - {provider: aws, id: ../../etc}\n", ["cloud_stores[0].id: "]),
         (MINIMAL + "clusters:\n  - {name: a, endpoint: 'kubecost:9090'}\n", ["clusters[0].endpoint: "]),
-        (MINIMAL + "clusters:\n  - {name: a-b, endpoint: 'http://a'}\n  - {name: a_b, endpoint: 'http://b'}\n", ["a_b"]),
+        (
+            MINIMAL + "clusters:\n  - {name: a-b, endpoint: 'http://a'}\n  - {name: a_b, endpoint: 'http://b'}\n",
+            ["a_b"],
+        ),
         (MINIMAL + "label_keys: [team, Team]\n", ["label_keys: ", "column"]),
         (MINIMAL + "start_date: 2026-11-01\n", ["start_date", "twice"]),
         ("just words", ["name: value"]),
@@ -105,7 +108,11 @@ NEW = """{"aws": {"s3": [{"bucket": "billing", "region": "eu-west-1", "account":
 @pytest.mark.parametrize(
     ("content", "export", "keys"),
     [
-        (LEGACY, "s3://billing/cur", ["aws/297945954695", "gcp/guestbook-227502", "azure/0bd50fdf-c923-4e1e-850c-196dd3dcc5d3"]),
+        (
+            LEGACY,
+            "s3://billing/cur",
+            ["aws/297945954695", "gcp/guestbook-227502", "azure/0bd50fdf-c923-4e1e-850c-196dd3dcc5d3"],
+        ),
         (NEW, "s3://billing", ["aws/297945954695"]),
     ],
     ids=["legacy", "new"],

@@ -1,0 +1,169 @@
+"""Allocations: from the JSON of Kubecost and OpenCost to the rows of `allocations`.
+
+`totalCost` of the JSON holds the adjustments that the cluster made itself. Ours is the sum of the unadjusted
+costs, since we reconcile, and theirs is kept apart as `reported_adjustment`.
+Fields: OpenCost `core/pkg/opencost/allocation_json.go`.
+"""
+
+from collections.abc import Sequence
+from functools import reduce
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from kubecost_pipelines.clusters.columns import amounts, constant, maps, numbers, record_batch, texts, times
+from kubecost_pipelines.clusters.items import Item, Kind, Labels, Number, Part, Properties, Text
+from kubecost_pipelines.core.provider_ids import normalise_node_id, normalise_volume_id
+from kubecost_pipelines.core.tables import ALLOCATIONS
+from kubecost_pipelines.settings import ClusterSettings
+
+
+class AllocationProperties(Properties):
+    """What ran, and where."""
+
+    node: Text = None
+    namespace: Text = None
+    pod: Text = None
+    container: Text = None
+    controller: Text = None
+    controller_kind: Text = None
+    services: list[str] | None = None
+    labels: Labels = None
+    annotations: Labels = None
+    namespace_labels: Labels = None
+    namespace_annotations: Labels = None
+
+
+class Volume(Part):
+    """A persistent volume that the pod mounted."""
+
+    byte_hours: Number = 0.0
+    cost: Number = 0.0
+    provider_id: Text = msgspec.field(default=None, name="providerID")
+
+
+class LoadBalancer(Part):
+    """A load balancer of one of the pod's services."""
+
+    service: Text = None
+    ip: Text = None
+    private: bool | None = None
+    hours: Number = 0.0
+    cost: Number = 0.0
+
+
+class Allocation(Item):
+    """One container of a day, or what a node has left."""
+
+    name: str = ""
+    properties: AllocationProperties = msgspec.field(default_factory=AllocationProperties)
+    cpu_cores: Number = 0.0
+    cpu_core_request_average: Number = 0.0
+    cpu_core_usage_average: Number = 0.0
+    cpu_core_hours: Number = 0.0
+    cpu_cost: Number = 0.0
+    cpu_cost_adjustment: Number = 0.0
+    cpu_efficiency: Number = None
+    gpu_count: Number = 0.0
+    gpu_hours: Number = 0.0
+    gpu_cost: Number = 0.0
+    gpu_cost_adjustment: Number = 0.0
+    ram_bytes: Number = 0.0
+    ram_byte_request_average: Number = 0.0
+    ram_byte_usage_average: Number = 0.0
+    ram_byte_hours: Number = 0.0
+    ram_cost: Number = 0.0
+    ram_cost_adjustment: Number = 0.0
+    ram_efficiency: Number = None
+    network_transfer_bytes: Number = 0.0
+    network_receive_bytes: Number = 0.0
+    network_cost: Number = 0.0
+    network_cross_zone_cost: Number = 0.0
+    network_cross_region_cost: Number = 0.0
+    network_internet_cost: Number = 0.0
+    network_cost_adjustment: Number = 0.0
+    load_balancer_cost: Number = 0.0
+    load_balancer_cost_adjustment: Number = 0.0
+    pv_bytes: Number = 0.0
+    pv_byte_hours: Number = 0.0
+    pv_cost: Number = 0.0
+    pv_cost_adjustment: Number = 0.0
+    shared_cost: Number = 0.0
+    external_cost: Number = 0.0
+    total_efficiency: Number = None
+    pvs: dict[str, Volume] | None = None
+    lb_allocations: dict[str, LoadBalancer] | None = None
+
+
+COSTS = ("cpu", "gpu", "ram", "network", "load_balancer", "pv", "shared", "external")
+ADJUSTED = ("cpu", "gpu", "ram", "network", "load_balancer", "pv")
+TEXTS = ("node", "namespace", "pod", "container", "controller", "controller_kind")
+RATIOS = ("cpu_efficiency", "ram_efficiency", "total_efficiency")
+COMPUTED = ("total_cost", "reported_adjustment")
+AMOUNTS = tuple(c.name for c in ALLOCATIONS.columns if c.type == "float64" and c.name not in (*RATIOS, *COMPUTED))
+"""The columns that are a field of the JSON, an unknown one counting as 0."""
+
+
+def to_rows(items: Sequence[Allocation], cluster: ClusterSettings) -> pa.RecordBatch:
+    """Return the rows of `allocations` that the items make."""
+    properties = [item.properties for item in items]
+    by_amount = {name: amounts(map(attrgetter(name), items)) for name in AMOUNTS}
+    adjustments = [amounts(map(attrgetter(f"{name}_cost_adjustment"), items)) for name in ADJUSTED]
+    schema = ALLOCATIONS.schema().to_pyarrow()
+    columns: dict[str, pa.Array[Any]] = {
+        "cluster": constant(cluster.name, len(items)),
+        "currency": constant(cluster.currency, len(items)),
+        "name": texts(item.name for item in items),
+        "provider_id": texts(normalise_node_id(p.provider_id or "") for p in properties),
+        "services": pa.array([p.services or [] for p in properties], pa.list_(pa.string())),
+        "labels": maps((p.namespace_labels or {}) | (p.labels or {}) for p in properties),
+        "annotations": maps((p.namespace_annotations or {}) | (p.annotations or {}) for p in properties),
+        "start": times(item.start for item in items),
+        "end": times(item.end for item in items),
+        "total_cost": reduce(pc.add, [by_amount[f"{name}_cost"] for name in COSTS]),
+        "reported_adjustment": reduce(pc.add, adjustments),
+        "pvs": pa.array([_volumes(item) for item in items], schema.field("pvs").type),
+        "load_balancers": pa.array([_load_balancers(item) for item in items], schema.field("load_balancers").type),
+        **by_amount,
+        **{name: numbers(map(attrgetter(name), items)) for name in RATIOS},
+        **{name: texts(map(attrgetter(name), properties)) for name in TEXTS},
+    }
+    return record_batch(schema, columns)
+
+
+def _volumes(item: Allocation) -> list[dict[str, object]]:
+    return [
+        {
+            "name": key.rpartition("name=")[2],
+            "provider_id": normalise_volume_id(volume.provider_id or "") or None,
+            "byte_hours": volume.byte_hours or 0.0,
+            "cost": volume.cost or 0.0,
+        }
+        for key, volume in (item.pvs or {}).items()
+    ]
+
+
+def _load_balancers(item: Allocation) -> list[dict[str, object]]:
+    return [
+        {
+            "name": key,
+            "service": load_balancer.service or None,
+            "ip": load_balancer.ip or None,
+            "is_private": load_balancer.private,
+            "hours": load_balancer.hours or 0.0,
+            "cost": load_balancer.cost or 0.0,
+        }
+        for key, load_balancer in (item.lb_allocations or {}).items()
+    ]
+
+
+KIND = Kind(
+    table=ALLOCATIONS,
+    cost_column="total_cost",
+    decoder=msgspec.json.Decoder(dict[str, Allocation]),
+    to_rows=to_rows,
+    cluster_of=lambda item: item.properties.cluster,
+)

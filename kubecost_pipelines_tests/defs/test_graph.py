@@ -1,0 +1,115 @@
+"""The graph is under test: keys, edges, groups and what the UI shows of each asset."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from kubecost_pipelines.core.tables import TABLES
+from kubecost_pipelines.definitions import build_definitions, defs
+from kubecost_pipelines.settings import CONFIG_VARIABLE, CloudStoreSettings, ClusterSettings, Settings
+
+SETTINGS = Settings.model_validate(
+    {
+        "lake": "file:///data/lake",
+        "start_date": "2026-10-01",
+        "cloud_stores": (
+            CloudStoreSettings(provider="aws", id="012345678901", export="file:///bills/cur"),
+            CloudStoreSettings(provider="gcp", id="my-project-1"),
+        ),
+        "clusters": (ClusterSettings(name="prod-eks-1", endpoint="http://kubecost:9090"),),
+        "label_keys": ("team",),
+    }
+)
+
+GRAPH = {
+    "cloud_billing/aws/012345678901": set(),
+    "cloud_billing/gcp/my-project-1": set(),
+    "in_cluster_assets/prod-eks-1": set(),
+    "allocations/prod-eks-1": set(),
+    "asset_inventory": {"in_cluster_assets/prod-eks-1"},
+    "reconciled_assets/aws/012345678901": {"cloud_billing/aws/012345678901", "asset_inventory"},
+    "reconciled_assets/gcp/my-project-1": {"cloud_billing/gcp/my-project-1", "asset_inventory"},
+    "cloud_assets/aws/012345678901": {"cloud_billing/aws/012345678901", "asset_inventory"},
+    "cloud_assets/gcp/my-project-1": {"cloud_billing/gcp/my-project-1", "asset_inventory"},
+    "asset_costs": {"asset_inventory", "reconciled_assets/aws/012345678901", "reconciled_assets/gcp/my-project-1"},
+}
+
+
+def specs() -> dict[str, dg.AssetSpec]:
+    return {spec.key.to_user_string(): spec for spec in build_definitions(SETTINGS).resolve_all_asset_specs()}
+
+
+def test_the_graph_is_as_designed() -> None:
+    assert {key: {dep.asset_key.to_user_string() for dep in spec.deps} for key, spec in specs().items()} == GRAPH
+
+
+def test_each_bill_and_each_cluster_has_its_group_and_tags() -> None:
+    found = specs()
+
+    assert found["cloud_billing/gcp/my-project-1"].group_name == "gcp_my_project_1"
+    assert found["cloud_assets/aws/012345678901"].tags == {"provider": "aws", "provider_key": "012345678901"} | {
+        name: value
+        for name, value in found["cloud_assets/aws/012345678901"].tags.items()
+        if name.startswith("dagster/")
+    }
+    assert found["allocations/prod-eks-1"].group_name == "cluster_prod_eks_1"
+    assert found["asset_costs"].group_name == "costs"
+
+
+@pytest.mark.parametrize("key", GRAPH)
+def test_the_ui_is_the_manual(key: str) -> None:
+    spec = specs()[key]
+
+    assert spec.description
+    assert spec.owners == ["team:finops"]
+    assert "parquet" in spec.kinds
+    schema = spec.metadata["dagster/column_schema"]
+    table = next(table for table in TABLES if table.name == key.split("/")[0])
+    assert [column.name for column in schema.columns][: len(table.columns)] == table.names
+    assert all(column.description for column in schema.columns)
+
+
+def test_columns_know_what_they_are_made_from() -> None:
+    lineage = specs()["cloud_assets/aws/012345678901"].metadata["dagster/column_lineage"]
+
+    [source] = lineage.deps_by_column["billed_cost"]
+    assert (source.asset_key.to_user_string(), source.column_name) == ("cloud_billing/aws/012345678901", "billed_cost")
+
+
+def test_every_asset_takes_a_range_of_days_in_one_run() -> None:
+    for asset in build_definitions(SETTINGS).assets or []:
+        assert isinstance(asset, dg.AssetsDefinition)
+        assert asset.backfill_policy == dg.BackfillPolicy.single_run()
+
+
+def test_without_configuration_the_graph_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv(CONFIG_VARIABLE, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+    definitions = defs()
+    [spec] = definitions.resolve_all_asset_specs()
+    result = dg.materialize([asset for asset in definitions.assets or [] if isinstance(asset, dg.AssetsDefinition)])
+
+    assert "MISSING_CONFIGURATION" in (spec.description or "")
+    [check] = result.get_asset_check_evaluations()
+    assert not check.passed
+    assert "kubecost-pipelines.yaml" in (check.description or "")
+
+
+def test_importing_the_definitions_reads_nothing() -> None:
+    """Neither settings, nor a cloud SDK, nor a chart library: a wrong setting must not break the import."""
+    code = (
+        "import sys, kubecost_pipelines.definitions\n"
+        "print(sorted({name.partition('.')[0] for name in sys.modules} & {'boto3', 'matplotlib', 'moto', 'azure'}))"
+    )
+    environment = {**os.environ, CONFIG_VARIABLE: "/nowhere/at-all.yaml"}
+
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr

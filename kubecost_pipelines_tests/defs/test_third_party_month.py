@@ -1,0 +1,171 @@
+"""The main job on a month that nobody here wrote: every figure is nise's (data/README.md) or worked out by hand."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from kubecost_pipelines.settings import CloudStoreSettings, ClusterSettings
+from kubecost_pipelines_tests.dagster_run import Deployment, Recorded, deploy
+from kubecost_pipelines_tests.replay import DATA, serve_replay
+
+pytestmark = pytest.mark.xdist_group("third_party_month")
+ACCOUNT = "111122223333"
+RESERVED, ON_SAVINGS_PLAN = "i-6e70918b368cf9885", "i-037b331e1165925c8"
+
+
+@pytest.fixture(scope="module")
+def month(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Deployment, Recorded]]:
+    """Run all assets over all days of October, in one run."""
+    folder = tmp_path_factory.mktemp("month")
+    bill = CloudStoreSettings(provider="aws", id=ACCOUNT, export=(DATA / "aws/bills/cur").as_uri())
+    with serve_replay() as replay:
+        cluster = ClusterSettings(name="prod-eks-1", endpoint=replay.endpoint, provider="aws", account=ACCOUNT)
+        with deploy(folder, [bill], [cluster], days=("2026-10-01", "2026-10-31")) as deployment:
+            yield deployment, deployment()
+
+
+def ask(deployment: Deployment, query: str) -> list[tuple[Any, ...]]:
+    lake = Path(deployment.settings.lake.removeprefix("file://"))
+    tables = {
+        name: f"read_parquet('{lake}/{name}/{depth}/data.parquet', hive_partitioning=true)"
+        for name, depth in {
+            "cloud_billing": "*/*/*",
+            "reconciled_assets": "*/*/*",
+            "cloud_assets": "*/*/*",
+            "asset_costs": "*",
+            "allocations": "*/*",
+        }.items()
+    }
+    with duckdb.connect() as connection:
+        return connection.execute(query.format(**tables)).fetchall()
+
+
+def test_the_run_succeeds_and_every_day_of_every_asset_is_materialized(month: tuple[Deployment, Recorded]) -> None:
+    _, recorded = month
+
+    assert recorded.success, recorded.error
+    assert len(recorded.materialized) == 7 * 31
+
+
+def test_the_bill_adds_up_to_the_invoice(month: tuple[Deployment, Recorded]) -> None:
+    deployment, _ = month
+
+    [(billed, lines)] = ask(deployment, "SELECT sum(billed_cost), sum(line_items) FROM {cloud_billing}")
+
+    assert round(billed, 4) == Decimal("4130.6352")
+    assert lines == 32_736
+
+
+def test_every_day_is_conserved_exactly(month: tuple[Deployment, Recorded]) -> None:
+    deployment, recorded = month
+    query = """
+        SELECT date, sum(bill), sum(half) FROM (
+            SELECT date, billed_cost AS bill, 0 AS half FROM {cloud_billing}
+            UNION ALL SELECT date, 0, billed_cost FROM {reconciled_assets}
+            UNION ALL SELECT date, 0, billed_cost FROM {cloud_assets}
+        ) GROUP BY date
+    """
+
+    days = ask(deployment, query)
+
+    assert len(days) == 31
+    assert all(bill == halves for _, bill, halves in days)
+    assert recorded.checks["bill_is_conserved"]
+
+
+def test_six_of_six_nodes_and_volumes_are_found_every_day(month: tuple[Deployment, Recorded]) -> None:
+    deployment, _ = month
+    query = """
+        SELECT date, asset_type, count(*), count(match_rule) FROM {asset_costs}
+        WHERE asset_type IN ('Node', 'Disk') GROUP BY ALL
+    """
+
+    days = ask(deployment, query)
+
+    assert len(days) == 62
+    assert {(count, matched) for _, _, count, matched in days} == {(6, 6)}
+
+
+def test_the_reserved_node_keeps_its_estimate_and_its_missing_cost_is_a_failed_check(
+    month: tuple[Deployment, Recorded],
+) -> None:
+    deployment, recorded = month
+    query = f"""
+        SELECT bool_or(is_reconciled), sum(cost), sum(total_cost), sum(missing_cost_lines) FROM {{asset_costs}}
+        WHERE provider_id = '{RESERVED}' AND asset_type = 'Node'
+    """
+
+    [(is_reconciled, cost, total, missing)] = ask(deployment, query)
+
+    assert not is_reconciled
+    assert total == cost == pytest.approx(31 * 4.661664, abs=1e-6)  # 24 h × (4 cores × 0.031611 + 16 GiB × 0.004237)
+    assert missing == 744
+    assert not recorded.checks["commitments_are_complete"]
+    assert [name for name, passed in recorded.checks.items() if not passed] == ["commitments_are_complete"]
+
+
+def test_the_savings_plan_node_costs_what_the_plan_charges_and_the_fee_is_not_counted_again(
+    month: tuple[Deployment, Recorded],
+) -> None:
+    deployment, _ = month
+    node = f"provider_id = '{ON_SAVINGS_PLAN}' AND asset_type = 'Node'"
+
+    [(total,)] = ask(deployment, f"SELECT sum(total_cost) FROM {{asset_costs}} WHERE {node}")
+    [(fee_billed, fee_effective)] = ask(
+        deployment,
+        "SELECT sum(billed_cost), sum(effective_cost) FROM {cloud_assets} WHERE charge_type = 'SavingsPlanRecurringFee'",
+    )
+
+    assert total == pytest.approx(102.8208, abs=1e-9)
+    assert (fee_billed, fee_effective) == (Decimal("102.8208"), 0)
+
+
+def test_other_nodes_volumes_and_traffic_cost_what_was_billed(month: tuple[Deployment, Recorded]) -> None:
+    deployment, _ = month
+    query = """
+        SELECT asset_type, provider_id, sum(total_cost) FROM {asset_costs}
+        WHERE asset_type <> 'ClusterManagement' AND is_reconciled GROUP BY ALL
+    """
+
+    costs = ask(deployment, query)
+
+    by_type: dict[str, set[float]] = {}
+    for asset_type, provider_id, cost in costs:
+        if provider_id != ON_SAVINGS_PLAN or asset_type == "Network":
+            by_type.setdefault(asset_type, set()).add(round(cost, 5))
+    assert by_type == {"Node": {142.848}, "Disk": {8.0}, "Network": {3.72}}
+
+
+def test_each_day_reports_its_rows_its_sums_and_its_state(month: tuple[Deployment, Recorded]) -> None:
+    _, recorded = month
+
+    metadata = recorded.materialized[f"cloud_billing/aws/{ACCOUNT}", "2026-10-07"]
+
+    assert metadata["dagster/partition_row_count"] == 66
+    assert metadata["Σ billed_cost"] == 133.246297
+    assert metadata["state"] == "settled"
+
+
+def test_allocations_are_kept_whole(month: tuple[Deployment, Recorded]) -> None:
+    deployment, _ = month
+
+    [(rows, cost)] = ask(deployment, "SELECT count(*), sum(total_cost) FROM {allocations}")
+    [(assets,)] = ask(deployment, "SELECT sum(cost) FROM {asset_costs} WHERE asset_type IN ('Node', 'Disk')")
+
+    assert rows == 66 * 31
+    assert cost == pytest.approx(assets, rel=1e-4)
+
+
+def test_running_again_changes_no_file(month: tuple[Deployment, Recorded]) -> None:
+    deployment, _ = month
+    sums = "SELECT round(sum(total_cost), 9), sum(billed_cost), count(*) FROM {asset_costs}"
+    before = ask(deployment, sums)
+
+    again = deployment("reconciled_assets/aws/111122223333", "asset_costs", days=("2026-10-05", "2026-10-09"))
+
+    assert again.success
+    assert ask(deployment, sums) == before
