@@ -62,7 +62,7 @@ def run_demo(root: Path, day_count: int) -> None:
     yesterday = datetime.now(UTC).date() - timedelta(days=1)
     days = [yesterday - timedelta(days=back) for back in range(day_count - 1, -1, -1)]
     restated = days[day_count // 2]
-    with console.status(f"Writing {COMPANY.name}: the bill of {day_count} days and the settings"):
+    with console.status(f"Writing Lantern Books: the bill of {day_count} days and the settings"):
         _start_clean(folder)
         write_aws_bill(folder.bill, days, version=1, restated_day=restated)
         _write_settings(folder, days[0])

@@ -20,6 +20,7 @@ from typing import TypeVar
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import requests
+from urllib3.exceptions import ReadTimeoutError
 
 from kubecost_pipelines import __version__
 from kubecost_pipelines.clusters.errors import ClusterError, NotThereError, TryAgainError
@@ -31,6 +32,8 @@ CHUNK_BYTES = 1 << 20
 EXCERPT_CHARACTERS = 200
 LONGEST_PAUSE_SECONDS = 60.0
 """However long a server asks us to wait, or our own back-off has become."""
+
+_BROKEN_OFF = (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError)
 
 _log = logging.getLogger(__name__)
 
@@ -117,6 +120,7 @@ class ClusterApi:
             ClusterError: the server refuses, or we cannot ask.
         """
         identity = self._identity(question)
+        excerpt = ""
         try:
             # A session per question: a connection kept over a pause is one that the server has closed.
             with (
@@ -135,18 +139,23 @@ class ClusterApi:
                     stream=True,
                 ) as response,
             ):
-                yield self._accept(question, response, identity)
+                answer = self._accept(question, response, identity)
+                excerpt = answer.excerpt
+                yield answer
         except requests.exceptions.SSLError as error:
             cure = "Let `ca_file` name the PEM file of the authority that signed its certificate."
-            raise self.error(question, identity.clean(_root_cause(error)), cure) from error
-        except requests.Timeout as error:
-            raise TryAgainError(identity.clean(f"no answer in time: {_root_cause(error)}"), _SLOW_CURE) from error
-        except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError) as error:
-            raise TryAgainError(identity.clean(f"the answer broke off: {_root_cause(error)}"), _CUT_CURE) from error
-        except requests.ConnectionError as error:
-            raise TryAgainError(identity.clean(f"no answer: {_root_cause(error)}"), _NETWORK_CURE) from error
+            raise self.error(question, identity.clean(_describe(_root_cause(error))), cure) from error
+        except (requests.ConnectionError, requests.Timeout, *_BROKEN_OFF) as error:
+            cause = _root_cause(error)
+            problem, cure = "no answer", _NETWORK_CURE
+            if excerpt or isinstance(error, _BROKEN_OFF):
+                problem, cure = "the answer broke off", _CUT_CURE
+            if isinstance(cause, ReadTimeoutError):
+                cure = _SLOW_CURE
+            begins = f"; the answer begins {excerpt!r}" if excerpt else ""
+            raise TryAgainError(f"{problem}: {identity.clean(_describe(cause))}{begins}", cure) from error
         except requests.RequestException as error:
-            raise self.error(question, identity.clean(_root_cause(error)), _NOT_THERE_CURE) from error
+            raise self.error(question, identity.clean(_describe(_root_cause(error))), _NOT_THERE_CURE) from error
 
     def _accept(self, question: Question, response: requests.Response, identity: "_Identity") -> Answer:
         chunks = response.iter_content(CHUNK_BYTES)
@@ -242,12 +251,16 @@ def _text(body: bytes) -> str:
     return body.decode("utf-8", "replace")
 
 
-def _root_cause(error: BaseException) -> str:
-    """Return what went wrong at the bottom: requests and urllib3 wrap it four times, addresses and all."""
-    while inner := getattr(error, "reason", None) or (error.args[-1] if error.args else None):
+def _root_cause(error: BaseException) -> BaseException:
+    """Return what went wrong at the bottom: requests and urllib3 wrap it up to four times."""
+    while True:
+        inner = getattr(error, "reason", None) or (error.args[-1] if error.args else None)
         if not isinstance(inner, BaseException):
-            break
+            return error
         error = inner
+
+
+def _describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 

@@ -3,9 +3,10 @@
 import gzip
 import json
 import socket
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -29,6 +30,7 @@ class Reply:
     cut: int | None = None
     drop: bool = False
     echoes_headers: bool = False
+    delay_seconds: float = 0.0
 
 
 def data(content: Any, **fields: Any) -> Reply:
@@ -80,6 +82,7 @@ class _Handler(BaseHTTPRequestHandler):
         if reply.drop:
             self.connection.shutdown(socket.SHUT_RDWR)
             return
+        time.sleep(reply.delay_seconds)
         body = str(self.headers).encode() if reply.echoes_headers else reply.body
         self.send_response(reply.status)
         headers = {"Content-Type": "application/json", **reply.headers}
@@ -88,7 +91,8 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in {**headers, "Content-Length": str(len(body))}.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body[: reply.cut])
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self.wfile.write(body[: reply.cut])
 
     def log_message(self, *_args: Any) -> None:
         """Keep no access log."""

@@ -132,6 +132,20 @@ def test_an_error_quotes_the_beginning_of_the_last_answer_on_one_line(
     assert len(str(caught.value)) < 500
 
 
+def test_half_an_answer_is_quoted_too(server: ApiServer, connect: Connect, file: Path) -> None:
+    server.on("/model/allocation", Reply(ONE.body, cut=len(ONE.body) // 2))
+
+    with pytest.raises(ClusterError, match=r"broke off: .*begins '{\"code\": 200.*cuts answers off"):
+        connect(max_attempts=1).fetch_allocations(DAY, file)
+
+
+def test_a_server_that_takes_too_long_is_given_up(server: ApiServer, connect: Connect, file: Path) -> None:
+    server.on("/model/allocation", Reply(b"", delay_seconds=0.5))
+
+    with pytest.raises(ClusterError, match=r"ReadTimeoutError.*read_timeout_seconds"):
+        connect(max_attempts=1, read_timeout_seconds=0.05).fetch_allocations(DAY, file)
+
+
 @pytest.mark.parametrize(
     ("reply", "cure"),
     [
