@@ -22,7 +22,8 @@ def tables_page() -> str:
     """Return `docs/tables.md`, from the tables of `core`."""
     intro = (
         "# Tables\n\n"
-        "One object per table, key and day: `<lake>/<table>/<key…>/date=YYYY-MM-DD/data.parquet`, zstd. `date` is the UTC "
+        "One object per table, key and day: `<lake>/<table>/<key…>/date=YYYY-MM-DD/data.parquet`, zstd. `date` "
+        "is the UTC "
         "day and is in the path only. Bill costs are `decimal(38, 12)`, estimates `float64`. `cloud_billing` and "
         "`cloud_assets` have besides one column `label_<key>` per key of `label_keys`.\n"
     )
@@ -43,7 +44,8 @@ def settings_page() -> str:
     intro = (
         "# Settings\n\n"
         "One YAML file: the one that `KUBECOST_PIPELINES_CONFIG` names, else `kubecost-pipelines.yaml` in the working "
-        "directory. Every value is read as text before it is checked, so that ids keep their leading zeros with and without "
+        "directory. Every value is read as text before it is checked, so that ids keep their leading zeros with "
+        "and without "
         "quotes. Secrets are better left to the environment or the provider's default chain; they are never printed.\n"
     )
     parts = (

@@ -21,7 +21,7 @@ FINDINGS = (
     Finding(
         "Cost per cluster",
         f"""
-        SELECT cluster, CASE WHEN is_settled THEN 'settled' ELSE 'provisional' END AS state, count(DISTINCT date) AS days,
+        SELECT cluster, if(is_settled, 'settled', 'provisional') AS state, count(DISTINCT date) AS days,
                sum(cost) AS estimated, sum(adjustment) AS adjustment, sum(total_cost) AS total
         FROM {_ASSET_COSTS} GROUP BY ALL ORDER BY ALL
         """,
@@ -39,7 +39,8 @@ FINDINGS = (
         "Nodes of prod-eks-1, last settled day",
         f"""
         WITH settled AS (FROM {_ASSET_COSTS} WHERE is_settled AND asset_type = 'Node' AND cluster = 'prod-eks-1')
-        SELECT name AS node, provider_id, cost AS estimated, adjustment, total_cost AS total, coalesce(match_rule, 'not on the bill') AS matched_by
+        SELECT name AS node, provider_id, cost AS estimated, adjustment, total_cost AS total,
+               coalesce(match_rule, 'not on the bill') AS matched_by
         FROM settled WHERE date = (SELECT max(date) FROM settled) ORDER BY provider_id
         """,
         "One is reserved, one is on a Savings Plan, one is spot, and one the bill does not know.",
@@ -56,7 +57,8 @@ FINDINGS = (
     Finding(
         "Out-of-cluster cost by service",
         f"""
-        SELECT service_name AS service, CASE WHEN is_kubernetes THEN coalesce(cluster, '(cluster unknown)') END AS unmonitored_cluster,
+        SELECT service_name AS service,
+               CASE WHEN is_kubernetes THEN coalesce(cluster, '(cluster unknown)') END AS unmonitored_cluster,
                sum(billed_cost) AS billed, sum(effective_cost) AS effective
         FROM {_CLOUD_ASSETS} GROUP BY ALL ORDER BY effective DESC
         """,
@@ -68,9 +70,13 @@ FINDINGS = (
         WITH bill AS (SELECT sum(billed_cost) AS billed, sum(effective_cost) AS effective FROM {_BILLING}),
              claimed AS (SELECT sum(billed_cost) AS billed, sum(effective_cost) AS effective FROM {_RECONCILED}),
              unclaimed AS (SELECT sum(billed_cost) AS billed, sum(effective_cost) AS effective FROM {_CLOUD_ASSETS}),
-             rows AS (SELECT 'billed' AS cost, bill.billed AS bill, claimed.billed AS in_clusters, unclaimed.billed AS out_of_clusters
-                      FROM bill, claimed, unclaimed
-                      UNION ALL SELECT 'effective', bill.effective, claimed.effective, unclaimed.effective FROM bill, claimed, unclaimed)
+             rows AS (
+                 SELECT 'billed' AS cost, bill.billed AS bill, claimed.billed AS in_clusters,
+                        unclaimed.billed AS out_of_clusters
+                 FROM bill, claimed, unclaimed
+                 UNION ALL
+                 SELECT 'effective', bill.effective, claimed.effective, unclaimed.effective
+                 FROM bill, claimed, unclaimed)
         SELECT *, (bill - in_clusters - out_of_clusters)::VARCHAR AS difference FROM rows
         """,
         "Σ bill = Σ claimed by clusters + Σ out-of-cluster, for every day and account.",

@@ -42,7 +42,8 @@ def find_manifest(export: Location, month: date) -> Manifest | None:
         if len(found) > 1:
             names = ", ".join(info.base_name for info in found)
             raise BillError(
-                f"{export}: {folder} holds the manifests of several reports ({names}). Let `export` name the folder of one report."
+                f"{export}: {folder} holds the manifests of several reports ({names}). Let `export` name the "
+                f"folder of one report."
             )
         if found:
             return _read(export, found[0].path)
@@ -63,7 +64,8 @@ def _list(export: Location, folder: str) -> list[fs.FileInfo]:
         return list(export.filesystem.get_file_info(fs.FileSelector(folder, allow_not_found=True)))
     except OSError as error:
         raise BillError(
-            f"{export}: cannot list {folder}: {error}. Check the address and that the reader may list and get objects there."
+            f"{export}: cannot list {folder}: {error}. Check the address and that the reader may list and get "
+            f"objects there."
         ) from error
 
 
@@ -74,14 +76,16 @@ def _read(export: Location, path: str) -> Manifest:
         keys = content["reportKeys"] if "reportKeys" in content else content["dataFiles"]
     except (ValueError, KeyError, OSError) as error:
         raise BillError(
-            f"{path}: not a readable CUR manifest ({type(error).__name__}: {error}). AWS rewrites it at its next delivery; "
+            f"{path}: not a readable CUR manifest ({type(error).__name__}: {error}). AWS rewrites it at its next "
+            f"delivery; "
             "if it stays so, create the export anew."
         ) from error
     infos = export.filesystem.get_file_info([_resolve(export, key) for key in keys]) if keys else []
     for info in infos:
         if info.type != fs.FileType.File:
             raise BillError(
-                f"{path} names {info.path}, which is not there. Wait for AWS to finish its delivery, or restore the object; "
+                f"{path} names {info.path}, which is not there. Wait for AWS to finish its delivery, or restore "
+                f"the object; "
                 "the earlier partitions stay as they are."
             )
     return Manifest(path, tuple(infos))
@@ -93,7 +97,7 @@ def _resolve(export: Location, key: str) -> str:
     The longest tail of the export's path that the key starts with is what both have in common.
     """
     key = posixpath.normpath(key.removeprefix("s3://"))
-    if key.startswith("..") or key.startswith("/"):
+    if key.startswith(("..", "/")):
         raise BillError(f"{export}: the manifest names {key!r}, outside the export. Create the export anew.")
     parts = export.path.strip("/").split("/")
     for start in range(len(parts)):

@@ -29,6 +29,8 @@ from kubecost_pipelines.settings import ClusterSettings
 Result = TypeVar("Result")
 
 CHUNK_BYTES = 1 << 20
+HEAD_BYTES = 1 << 12
+"""Read first, to quote it: longer than what we quote, so that a secret at its end is whole and recognised."""
 EXCERPT_CHARACTERS = 200
 LONGEST_PAUSE_SECONDS = 60.0
 """However long a server asks us to wait, or our own back-off has become."""
@@ -158,10 +160,9 @@ class ClusterApi:
             raise self.error(question, identity.clean(_describe(_root_cause(error))), _NOT_THERE_CURE) from error
 
     def _accept(self, question: Question, response: requests.Response, identity: "_Identity") -> Answer:
-        chunks = response.iter_content(CHUNK_BYTES)
         status = response.status_code
         if status != 200:
-            said = identity.clean(_head(chunks))
+            said = identity.clean(_read_head(response))
             problem = f"status {status}" + (f", {said!r}" if said else "")
             if is_transient(status):
                 after_seconds = _retry_after(response.headers.get("Retry-After", ""))
@@ -169,11 +170,11 @@ class ClusterApi:
             raise self.error(
                 question, problem, cure_of(status), NotThereError if status in (404, 405) else ClusterError
             )
-        first = next(chunks, b"")
-        excerpt = identity.clean(_text(first[: 64 * EXCERPT_CHARACTERS]))
+        head = next(response.iter_content(HEAD_BYTES), b"")
+        excerpt = identity.clean(_text(head))
         if "html" in response.headers.get("Content-Type", "").lower() or excerpt.startswith("<"):
             raise self.error(question, f"status 200 and a page, {excerpt!r}", _PAGE_CURE, NotThereError)
-        return Answer(chain([first], chunks), excerpt)
+        return Answer(chain([head], response.iter_content(CHUNK_BYTES) if head else ()), excerpt)
 
     def _certificates(self, question: Question) -> str | bool:
         path = self._cluster.ca_file
@@ -240,9 +241,10 @@ def cure_of(status: object) -> str:
     return _CURE_BY_STATUS.get(status, fallback) if isinstance(status, int) else fallback
 
 
-def _head(chunks: Iterator[bytes]) -> str:
+def _read_head(response: requests.Response) -> str:
+    """Return how the body of a refusal begins, or nothing when that breaks off too."""
     try:
-        return _text(next(chunks, b"")[: 64 * EXCERPT_CHARACTERS])
+        return _text(next(response.iter_content(HEAD_BYTES), b""))
     except requests.RequestException:
         return ""
 

@@ -313,7 +313,8 @@ ALLOCATIONS = Table(
         ),
         Column(
             "load_balancers",
-            "array<struct<name: string, service: string, ip: string, is_private: boolean, hours: float64, cost: float64>>",
+            "array<struct<name: string, service: string, ip: string, is_private: boolean, hours: float64, cost: "
+            "float64>>",
             "Load balancers used, one entry each",
             sources=("cluster",),
         ),
@@ -427,7 +428,8 @@ CLOUD_ASSETS = Table(
 
 ASSET_COSTS = Table(
     name="asset_costs",
-    description="The Daily Asset Store: every in-cluster asset once, reconciled or still estimated, and the Network assets.",
+    description="The Daily Asset Store: every in-cluster asset once, reconciled or still estimated, and the "
+    "Network assets.",
     grain="day × asset",
     key="",
     columns=(

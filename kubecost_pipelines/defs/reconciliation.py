@@ -27,7 +27,8 @@ from kubecost_pipelines.settings import CloudStoreSettings, Settings
 
 BILL_IS_CONSERVED = Expectation(
     "bill_is_conserved",
-    "Σ cloud_billing = Σ claimed by in-cluster assets + Σ cloud_assets, billed and effective, exactly, on every day. A day "
+    "Σ cloud_billing = Σ claimed by in-cluster assets + Σ cloud_assets, billed and effective, exactly, on every "
+    "day. A day "
     "that breaks it is not published.",
     lambda rows: rows,
 )
@@ -126,7 +127,8 @@ def _prove_conservation(
     report.note(BILL_IS_CONSERVED, offenders)
     if offenders:
         raise dg.Failure(
-            f"{store.key}: {offenders[0]['date']}: the bill is not conserved: {offenders[0]}. Nothing was replaced. Materialise "
+            f"{store.key}: {offenders[0]['date']}: the bill is not conserved: {offenders[0]}. Nothing was "
+            f"replaced. Materialise "
             "cloud_billing and asset_inventory of these days, then this again; if it stays, please report it.",
             metadata={"offenders": as_table(offenders)},
         )

@@ -63,9 +63,7 @@ COLUMNS = tuple(
 )
 
 
-def write_aws_bill(
-    folder: Path, days: Sequence[date], *, version: int = 1, restated_day: date | None = None
-) -> None:
+def write_aws_bill(folder: Path, days: Sequence[date], *, version: int = 1, restated_day: date | None = None) -> None:
     """Write the bill of `days` into `folder`, the report's `bills/cur`, month by month as S3 holds it.
 
     A month has `<YYYYMMDD-YYYYMMDD>/<assembly id>/cur-00001.csv.gz`, a manifest beside that file, and the
@@ -79,9 +77,7 @@ def write_aws_bill(
     """
     for month in sorted({day.replace(day=1) for day in days}):
         in_month = sorted({day for day in days if day.replace(day=1) == month})
-        lines = [
-            line for day in in_month for line in _lines_of_day(COMPANY, day, version, day == restated_day)
-        ]
+        lines = [line for day in in_month for line in _lines_of_day(COMPANY, day, version, day == restated_day)]
         _write_month(folder, month, version, lines)
 
 
@@ -94,9 +90,7 @@ def _write_month(folder: Path, month: date, version: int, lines: Sequence[Line])
         {
             "assemblyId": assembly_id,
             "account": COMPANY.account_id,
-            "columns": [
-                dict(zip(("category", "name"), column.split("/", 1), strict=True)) for column in columns
-            ],
+            "columns": [dict(zip(("category", "name"), column.split("/", 1), strict=True)) for column in columns],
             "charset": "UTF-8",
             "compression": "GZIP",
             "contentType": "text/csv",
@@ -328,12 +322,10 @@ def _node_lines(company: Company, node: Node, tags: Tags) -> Iterator[Line]:
             yield _line("SavingsPlanCoveredUsage", "AmazonEC2", list_price, usage | plan | covered)
             # As nise has it, a negation names no resource and has no tags: only the day as a whole cancels.
             negation = {
-                name: usage[name]
-                for name in ("lineItem/UsageType", "lineItem/Operation", "product/regionCode")
+                name: usage[name] for name in ("lineItem/UsageType", "lineItem/Operation", "product/regionCode")
             }
             description = {
-                "lineItem/LineItemDescription": "SavingsPlanNegation used by AccountId : "
-                + company.account_id
+                "lineItem/LineItemDescription": "SavingsPlanNegation used by AccountId : " + company.account_id
             }
             yield _line("SavingsPlanNegation", "AmazonEC2", -list_price, negation | plan | description)
 

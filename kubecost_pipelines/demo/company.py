@@ -54,9 +54,7 @@ def _node(
     return Node(name, instance_id, instance_type, purchase, cost, zone, is_billed, traffic)
 
 
-def _meter(
-    usage_type: str, operation: str, amount: str, unit: str, price: str, *, hours: int = 1
-) -> tuple[Meter, ...]:
+def _meter(usage_type: str, operation: str, amount: str, unit: str, price: str, *, hours: int = 1) -> tuple[Meter, ...]:
     return (Meter(usage_type, operation, Decimal(amount), unit, Decimal(price), hours),)
 
 
@@ -86,9 +84,7 @@ PROD = Cluster(
         _node("10-0-1-10", "i-0aaaaaaaaaaaaaa10", M5_XLARGE, traffic=EGRESS),
         _node("10-0-2-11", "i-0aaaaaaaaaaaaaa11", M5_LARGE, zone="us-east-1b"),
         _node("10-0-1-12", "i-0aaaaaaaaaaaaaa12", M5_XLARGE, purchase=Purchase.RESERVED, hour_cost="0.12"),
-        _node(
-            "10-0-1-13", "i-0aaaaaaaaaaaaaa13", C5_XLARGE, purchase=Purchase.SAVINGS_PLAN, hour_cost="0.11"
-        ),
+        _node("10-0-1-13", "i-0aaaaaaaaaaaaaa13", C5_XLARGE, purchase=Purchase.SAVINGS_PLAN, hour_cost="0.11"),
         _node("10-0-1-14", "i-0aaaaaaaaaaaaaa14", M5_XLARGE, purchase=Purchase.SPOT, hour_cost="0.0768"),
         # Runs in an account whose bill nobody exports: its estimate is all that is ever known.
         _node("10-0-9-15", "i-0aaaaaaaaaaaaaa15", R5_LARGE, is_billed=False),

@@ -110,6 +110,7 @@ class Lake:
         Args:
             table: which table; `rows` must have its columns, `date`, and may have columns per label key besides.
             rows: bound to `engine`.
+            engine: computes and holds the rows.
         """
         missing = [name for name in ("date", *table.names) if name not in rows.columns]
         if missing:
@@ -148,7 +149,8 @@ class Lake:
         table = staged.table
         if strangers := sorted(set(staged.by_day) - set(days)):
             raise LakeError(
-                f"{table.name}: rows of {strangers[0]} among those of {days[0]}…{days[-1]}; this is a bug, please report it."
+                f"{table.name}: rows of {strangers[0]} among those of {days[0]}…{days[-1]}; this is a bug, please "
+                f"report it."
             )
         if not may_empty:
             self._refuse_to_empty(table, key, [day for day in days if day not in staged.by_day])
@@ -166,7 +168,8 @@ class Lake:
         full = [day for day in days if (known := self.describe(table, key, day)) and known.rows]
         if full:
             raise LakeError(
-                f"{table.name}/{'/'.join(key)}: the source has nothing for {', '.join(map(str, full))}, but the lake has; "
+                f"{table.name}/{'/'.join(key)}: the source has nothing for {', '.join(map(str, full))}, but the "
+                f"lake has; "
                 "the lake's days stay. If they must go, delete their folders and run again."
             )
 

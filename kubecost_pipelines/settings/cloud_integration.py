@@ -26,7 +26,7 @@ def read_cloud_integration(path: Path) -> list[Entry]:
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is not JSON: line {error.lineno}: {error.msg}") from None
     if not isinstance(content, dict):
-        raise ValueError(f'{path}: expected an object such as {{"aws": […]}}')
+        raise ValueError(f'{path}: expected an object such as {{"aws": […]}}')  # noqa: TRY004 - the user's file, not a type
     return [store for provider, value in content.items() for store in _stores_of(path, provider, value)]
 
 

@@ -25,7 +25,8 @@ class CloudStoreSettings(_Part):
     id: Id = Field(description="AWS account id of the payer, GCP project id or Azure subscription id: the ProviderKey.")
     export: Uri | None = Field(
         None,
-        description="Folder of the billing export, `file://…` or `s3://…`. For AWS the report's folder: the one that holds "
+        description="Folder of the billing export, `file://…` or `s3://…`. For AWS the report's folder: the one "
+        "that holds "
         "the month folders (legacy CUR) or `data` and `metadata` (CUR 2.0).",
     )
     region: str | None = Field(None, description="Region of the export's bucket; found out when omitted.")
@@ -83,7 +84,8 @@ class Settings(_Part):
     settle_hours: float = Field(48, ge=0, description="Hours after a day's end at which its bill counts as complete.")
     cloud_integration: str | None = Field(
         None,
-        description="The `cloud-integration.json` that Kubecost and OpenCost use, in either shape; relative to this file.",
+        description="The `cloud-integration.json` that Kubecost and OpenCost use, in either shape; relative to "
+        "this file.",
     )
     cloud_stores: tuple[CloudStoreSettings, ...] = Field(
         (), description="Cloud bills; added to those of `cloud_integration`."

@@ -172,7 +172,7 @@ def test_the_same_bill_from_s3(s3: S3Server, engine: Backend, tmp_path: Path) ->
 def test_a_bucket_that_is_not_there_is_an_error_with_the_cure(s3: S3Server, engine: Backend, tmp_path: Path) -> None:
     access = {"endpoint": s3.endpoint, "access_key_id": "k", "secret_access_key": "hush"}
 
-    with pytest.raises(BillError, match="no-such-bucket.*Check the address") as error:
+    with pytest.raises(BillError, match=r"no-such-bucket.*Check the address") as error:
         read(store("s3://no-such-bucket/cur", **access), engine, tmp_path)
 
     assert "hush" not in str(error.value)

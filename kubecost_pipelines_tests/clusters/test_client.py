@@ -133,7 +133,8 @@ def test_an_error_quotes_the_beginning_of_the_last_answer_on_one_line(
 
 
 def test_half_an_answer_is_quoted_too(server: ApiServer, connect: Connect, file: Path) -> None:
-    server.on("/model/allocation", Reply(ONE.body, cut=len(ONE.body) // 2))
+    many = data([{str(i): allocation() for i in range(20)}])
+    server.on("/model/allocation", Reply(many.body, cut=len(many.body) // 2))
 
     with pytest.raises(ClusterError, match=r"broke off: .*begins '{\"code\": 200.*cuts answers off"):
         connect(max_attempts=1).fetch_allocations(DAY, file)

@@ -50,8 +50,8 @@ def bill_table(charges: list[dict[str, Any]]) -> ir.Table:
 
 def _table(table: Table, rows: list[dict[str, Any]]) -> ir.Table:
     schema = ibis.schema({"date": "date", **table.schema()})
-    arrow = schema.to_pyarrow()
-    columns = []
+    arrow: Any = schema.to_pyarrow()
+    columns: list[Any] = []
     for field in arrow:
         values = [row.get(field.name) for row in rows]
         if pa.types.is_decimal(field.type):

@@ -285,17 +285,22 @@ def test_a_node_has_compute_and_network_rows() -> None:
     }
 
 
+POD = "arn:aws:eks:us-east-1:1:pod/c/ns/p/u"
+CLUSTER = "arn:aws:eks:us-east-1:1:cluster/prod"
+BALANCER = "arn:aws:elasticloadbalancing:us-east-1:1:loadbalancer/"
+
+
 @pytest.mark.parametrize(
     ("product", "resource", "usage_type", "provider_id", "category"),
     [
-        ("AWSELB", "arn:aws:elasticloadbalancing:us-east-1:1:loadbalancer/a406f7", "LoadBalancerUsage", "a406f7", "Network"),
-        ("AmazonEKS", "arn:aws:eks:us-east-1:1:pod/c/ns/p/u", "Fargate-vCPU-Hours:perCPU", "arn:aws:eks:us-east-1:1:pod/c/ns/p/u/CPU", "Compute"),
-        ("AmazonEKS", "arn:aws:eks:us-east-1:1:pod/c/ns/p/u", "Fargate-GB-Hours", "arn:aws:eks:us-east-1:1:pod/c/ns/p/u/RAM", "Compute"),
-        ("AmazonEKS", "arn:aws:eks:us-east-1:1:cluster/prod", "AmazonEKS-Hours:perCluster", "arn:aws:eks:us-east-1:1:cluster/prod", "Management"),
+        ("AWSELB", f"{BALANCER}a4", "LoadBalancerUsage", "a4", "Network"),
+        ("AmazonEKS", POD, "Fargate-vCPU-Hours:perCPU", f"{POD}/CPU", "Compute"),
+        ("AmazonEKS", POD, "Fargate-GB-Hours", f"{POD}/RAM", "Compute"),
+        ("AmazonEKS", CLUSTER, "AmazonEKS-Hours:perCluster", CLUSTER, "Management"),
         ("AmazonEC2", "vol-0fc5", "EBS:VolumeUsage.gp3", "vol-0fc5", "Storage"),
         ("AmazonGuardDuty", "i-0abc", "Threat", "i-0abc", "Other"),
         ("AmazonS3", "my-bucket", "TimedStorage-ByteHrs", "my-bucket", "Storage"),
-        ("AWSELB", "arn:aws:elasticloadbalancing:us-east-1:1:loadbalancer/", "LoadBalancerUsage", "arn:aws:elasticloadbalancing:us-east-1:1:loadbalancer/", "Network"),
+        ("AWSELB", BALANCER, "LoadBalancerUsage", BALANCER, "Network"),
     ],
 )  # fmt: skip
 def test_ids_and_categories_follow_opencost(
@@ -365,7 +370,7 @@ def test_cur_2_with_typed_columns_and_a_map_of_tags_gives_the_same_rows() -> Non
 def test_a_file_that_is_no_report_is_refused_by_the_columns_that_it_lacks() -> None:
     table = ibis.memtable(pa.table({"date": ["2026-10-01"], "cost": ["1"]}))
 
-    with pytest.raises(UnknownBillError, match="line_item_unblended_cost.*INCLUDE RESOURCE IDS"):
+    with pytest.raises(UnknownBillError, match=r"line_item_unblended_cost.*INCLUDE RESOURCE IDS"):
         normalise(table, MONTH, ())
 
 

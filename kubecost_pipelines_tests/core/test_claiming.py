@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from kubecost_pipelines.core.claiming import claim
 from kubecost_pipelines_tests.core.tables import DAY, asset_table, bill_table, rows
 
+Charge = dict[str, Any]
+
 
 def claims(assets: list[dict[str, Any]], charges: list[dict[str, Any]]) -> list[tuple[Any, Any, Any]]:
     """Return (resource_id of the charge, asset that claims it, rule) for every charge."""
@@ -18,8 +20,13 @@ def claims(assets: list[dict[str, Any]], charges: list[dict[str, Any]]) -> list[
 
 
 def test_worker_1_never_takes_the_cost_of_worker_10() -> None:
-    assets = [{"asset_id": "one", "provider_id": "worker-1"}, {"asset_id": "ten", "provider_id": "worker-10"}]
-    charges = [{"resource_id": id_, "provider_id": id_} for id_ in ("worker-1", "worker-10", "worker-100", "orker-1")]
+    assets: list[Charge] = [
+        {"asset_id": "one", "provider_id": "worker-1"},
+        {"asset_id": "ten", "provider_id": "worker-10"},
+    ]
+    charges: list[Charge] = [
+        {"resource_id": id_, "provider_id": id_} for id_ in ("worker-1", "worker-10", "worker-100", "orker-1")
+    ]
 
     assert claims(assets, charges) == [
         ("orker-1", None, None),
@@ -30,22 +37,22 @@ def test_worker_1_never_takes_the_cost_of_worker_10() -> None:
 
 
 def test_case_does_not_distinguish_two_ids() -> None:
-    assets = [{"asset_id": "node", "provider_id": "/subscriptions/a/resourceGroups/mc_rg"}]
-    charges = [{"resource_id": "x", "provider_id": "/subscriptions/A/resourceGroups/MC_rg"}]
+    assets: list[Charge] = [{"asset_id": "node", "provider_id": "/subscriptions/a/resourceGroups/mc_rg"}]
+    charges: list[Charge] = [{"resource_id": "x", "provider_id": "/subscriptions/A/resourceGroups/MC_rg"}]
 
     assert claims(assets, charges) == [("x", "node", "provider_id")]
 
 
 def test_assets_and_charges_without_an_id_never_meet() -> None:
-    assets = [{"asset_id": "empty", "provider_id": ""}, {"asset_id": "null", "provider_id": None}]
-    charges = [{"resource_id": "a", "provider_id": ""}, {"resource_id": "b", "provider_id": None}]
+    assets: list[Charge] = [{"asset_id": "empty", "provider_id": ""}, {"asset_id": "null", "provider_id": None}]
+    charges: list[Charge] = [{"resource_id": "a", "provider_id": ""}, {"resource_id": "b", "provider_id": None}]
 
     assert claims(assets, charges) == [("a", None, None), ("b", None, None)]
 
 
 def test_another_category_of_the_same_id_is_not_the_node() -> None:
-    assets = [{"asset_id": "node", "provider_id": "i-1"}]
-    charges = [
+    assets: list[Charge] = [{"asset_id": "node", "provider_id": "i-1"}]
+    charges: list[Charge] = [
         {"resource_id": "compute", "provider_id": "i-1"},
         {"resource_id": "guard", "provider_id": "i-1", "category": "Other"},
     ]
@@ -63,7 +70,7 @@ def test_a_nodes_traffic_reveals_a_network_asset() -> None:
 
 
 def test_another_days_asset_claims_nothing() -> None:
-    assets = [{"asset_id": "node", "provider_id": "i-1", "date": date(2026, 10, 6)}]
+    assets: list[Charge] = [{"asset_id": "node", "provider_id": "i-1", "date": date(2026, 10, 6)}]
 
     assert claims(assets, [{"resource_id": "c", "provider_id": "i-1"}]) == [("c", None, None)]
 
@@ -75,7 +82,7 @@ def test_a_load_balancer_without_a_matching_id_is_found_by_its_service_tag_and_c
         balancer | {"asset_id": "staging", "cluster": "staging", "name": "web/shop"},
     ]
     charge = {"category": "Network", "provider_id": "c9f8", "tags": {"kubernetes.io/service-name": "web/shop"}}
-    charges = [
+    charges: list[Charge] = [
         charge | {"resource_id": "of prod", "cluster": "prod_eks_1"},
         charge | {"resource_id": "of a stranger", "cluster": "other"},
         charge | {"resource_id": "of nobody", "cluster": None},
@@ -91,7 +98,7 @@ def test_a_load_balancer_without_a_matching_id_is_found_by_its_service_tag_and_c
 def test_a_management_fee_is_found_by_account_and_cluster_name() -> None:
     fee = {"asset_type": "ClusterManagement", "category": "Management", "asset_id": "fee", "cluster": "prod-eks-1"}
     charge = {"category": "Management", "provider_id": "arn", "cluster": "prod-eks-1"}
-    charges = [charge | {"resource_id": "a"}, charge | {"resource_id": "b", "sub_account_id": "999"}]
+    charges: list[Charge] = [charge | {"resource_id": "a"}, charge | {"resource_id": "b", "sub_account_id": "999"}]
 
     assert claims([fee], charges) == [("a", "fee", "cluster_name"), ("b", None, None)]
 
@@ -99,7 +106,7 @@ def test_a_management_fee_is_found_by_account_and_cluster_name() -> None:
 def test_a_csi_disk_is_found_by_the_name_of_its_volume() -> None:
     disk = {"asset_type": "Disk", "category": "Storage", "asset_id": "disk", "volume_name": "pvc-1"}
     tagged = {"resource_id": "t", "provider_id": "vol-9", "category": "Storage"}
-    charges = [
+    charges: list[Charge] = [
         tagged | {"tags": {"kubernetes.io/created-for/pv/name": "pvc-1"}},
         tagged | {"resource_id": "n", "provider_id": "pvc-1"},
         tagged | {"resource_id": "o", "provider_id": "pvc-10"},
@@ -113,7 +120,7 @@ def test_a_csi_disk_is_found_by_the_name_of_its_volume() -> None:
 
 
 def test_of_two_assets_with_one_id_the_costlier_claims_it() -> None:
-    assets = [
+    assets: list[Charge] = [
         {"asset_id": "cheap", "provider_id": "i-1", "cost": 1.0},
         {"asset_id": "dear", "provider_id": "i-1", "cost": 2.0},
     ]
@@ -144,12 +151,12 @@ def test_every_charge_stands_in_the_result_once_whatever_the_assets(
 
     claimed = rows(claim(bill_table(bill), asset_table(inventory)))
 
-    assert sorted(row["resource_id"] for row in claimed) == sorted(row["resource_id"] for row in bill)
+    assert sorted(row["resource_id"] for row in claimed) == sorted(str(row["resource_id"]) for row in bill)
     assert all((row["date"], row["asset_id"] is None) == (DAY, row["match_rule"] is None) for row in claimed)
 
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_the_order_of_the_assets_changes_nothing(order: int) -> None:
-    assets = [{"asset_id": name, "provider_id": "i-1", "cost": 1.0} for name in ("a", "b", "c")]
+    assets: list[Charge] = [{"asset_id": name, "provider_id": "i-1", "cost": 1.0} for name in ("a", "b", "c")]
 
     assert claims(assets[::order], [{"resource_id": "c", "provider_id": "i-1"}]) == [("c", "a", "provider_id")]

@@ -68,7 +68,7 @@ def test_the_ui_is_the_manual(key: str) -> None:
     assert spec.owners == ["team:finops"]
     assert "parquet" in spec.kinds
     schema = spec.metadata["dagster/column_schema"]
-    table = next(table for table in TABLES if table.name == key.split("/")[0])
+    table = next(table for table in TABLES if table.name == key.partition("/")[0])
     assert [column.name for column in schema.columns][: len(table.columns)] == table.names
     assert all(column.description for column in schema.columns)
 

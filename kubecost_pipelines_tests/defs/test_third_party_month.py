@@ -117,7 +117,8 @@ def test_the_savings_plan_node_costs_what_the_plan_charges_and_the_fee_is_not_co
     [(total,)] = ask(deployment, f"SELECT sum(total_cost) FROM {{asset_costs}} WHERE {node}")
     [(fee_billed, fee_effective)] = ask(
         deployment,
-        "SELECT sum(billed_cost), sum(effective_cost) FROM {cloud_assets} WHERE charge_type = 'SavingsPlanRecurringFee'",
+        "SELECT sum(billed_cost), sum(effective_cost) FROM {cloud_assets} WHERE charge_type = "
+        "'SavingsPlanRecurringFee'",
     )
 
     assert total == pytest.approx(102.8208, abs=1e-9)

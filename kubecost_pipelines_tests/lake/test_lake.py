@@ -8,6 +8,7 @@ import time
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import ibis
 import ibis.expr.types as ir
@@ -32,7 +33,9 @@ def lake(tmp_path: Path) -> Lake:
 
 
 def things(*rows: tuple[date, str, str]) -> ir.Table:
-    schema = pa.schema([("date", pa.date32()), ("name", pa.string()), ("cost", pa.string())])
+    schema: Any = pa.schema(
+        [pa.field("date", pa.date32()), pa.field("name", pa.string()), pa.field("cost", pa.string())]
+    )
     columns = [pa.array([row[n] for row in rows], field.type) for n, field in enumerate(schema)]
     table = ibis.memtable(pa.Table.from_arrays(columns, schema=schema))
     return table.mutate(cost=table.cost.cast("decimal(38, 12)"))
@@ -83,7 +86,7 @@ def test_reading_days_that_nobody_wrote_gives_an_empty_table_of_that_shape(lake:
 def test_a_full_day_does_not_become_empty_where_that_means_lost_data(lake: Lake, engine: Backend) -> None:
     lake.publish(lake.stage(TABLE, things((MONDAY, "a", "1")), engine), ["k"], [MONDAY])
 
-    with pytest.raises(LakeError, match="2026-10-05.*the lake's days stay"):
+    with pytest.raises(LakeError, match=r"2026-10-05.*the lake's days stay"):
         lake.publish(lake.stage(TABLE, things((TUESDAY, "b", "1")), engine), ["k"], [MONDAY, TUESDAY], may_empty=False)
 
     assert contents(lake, engine, MONDAY, TUESDAY) == [(MONDAY, "a", Decimal(1))]
@@ -123,6 +126,7 @@ WRITER = """
 import sys
 import ibis
 from pathlib import Path
+from typing import Any
 from kubecost_pipelines.lake import Lake, open_engine
 from kubecost_pipelines.settings.locations import locate
 from kubecost_pipelines_tests.lake.test_lake import MONDAY, TABLE

@@ -98,7 +98,7 @@ def test_a_file_that_is_named_must_exist(tmp_path: Path, monkeypatch: pytest.Mon
 LEGACY = """{"aws": [{"athenaBucketName": "s3://results", "athenaRegion": "eu-west-1", "athenaDatabase": "cur",
  "athenaTable": "cur", "projectID": "297945954695", "serviceKeyName": "AKIA1", "serviceKeySecret": "hush-hush",
  "masterPayerARN": "arn:aws:iam::1:role/R", "export": "s3://billing/cur"}],
- "gcp": [{"projectID": "guestbook-227502", "billingDataDataset": "billing.gcp_billing_export_resource_v1_X", "key": {}}],
+ "gcp": [{"projectID": "guestbook-227502", "billingDataDataset": "billing.export_v1", "key": {}}],
  "azure": [{"azureSubscriptionID": "0bd50fdf-c923-4e1e-850c-196dd3dcc5d3", "azureStorageAccount": "a"}]}"""
 NEW = """{"aws": {"s3": [{"bucket": "billing", "region": "eu-west-1", "account": "297945954695",
  "authorizer": {"authorizerType": "AWSAssumeRole", "roleARN": "arn:aws:iam::1:role/R",

@@ -59,7 +59,7 @@ NUMBERS: dict[str, Source] = {
     "commitment": Source(("savings_plan_total_commitment_to_date",), COST),
     "used_commitment": Source(("savings_plan_used_commitment",), COST),
 }
-"""What the measures are made from. Text in them (`None`, `convertible`) reads as empty, except in the one that is required."""
+"""What the measures are made from. Words in them (`None`, `convertible`) read as empty, but not in the required one."""
 
 
 def measures(line: ir.Table) -> dict[str, ir.Value]:
@@ -116,7 +116,7 @@ class ChargeRule:
 
 
 RULES: dict[str, ChargeRule] = {
-    #                                      category      list         contracted   billed  effective                 amortized              net
+    # In the order of the fields: category, then list, contracted, billed, effective, amortized and net cost.
     "Usage": ChargeRule("Usage", "on_demand", "unblended", "net", "net", "unblended", "net"),
     "DiscountedUsage": ChargeRule(
         "Usage", "on_demand", "on_demand", "net", "net_reservation", "reservation", "net", "reservation_missing", "Used"
@@ -229,6 +229,6 @@ def cluster_of_arn(row: ir.Table) -> ir.StringValue:
 
 
 def canonical_name(header: str) -> str:
-    """Return a CSV header as Athena and CUR 2.0 name it: `reservation/ReservationARN` is `reservation_reservation_a_r_n`."""
+    """Return a CSV header as Athena and CUR 2.0 name it: `lineItem/UsageType` is `line_item_usage_type`."""
     underscored = re.sub(r"(?<=[^/])(?=[A-Z])", "_", header) if "/" in header else header
     return re.sub(r"_+", "_", re.sub(r"[^a-z0-9]", "_", underscored.lower())).strip("_")
