@@ -5,13 +5,14 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import dagster as dg
 import duckdb
@@ -27,11 +28,9 @@ from kubecost_pipelines.demo.aws_bill import write_aws_bill
 from kubecost_pipelines.demo.cluster_api import serve_cluster
 from kubecost_pipelines.demo.company import ACCOUNT_ID, COMPANY
 from kubecost_pipelines.demo.model import Cluster
-from kubecost_pipelines.settings import CONFIG_VARIABLE, load_settings
+from kubecost_pipelines.settings import CONFIG_VARIABLE, Settings, load_settings
 
 CONFIG = "kubecost-pipelines.yaml"
-FIRST_PORT = 19090
-"""The demo's cluster APIs listen on this port and the ones after it, in both `demo` and `dev`."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +63,12 @@ def run_demo(root: Path, day_count: int) -> None:
     yesterday = datetime.now(UTC).date() - DAY
     days = Window.of_days(yesterday - (day_count - 1) * DAY, yesterday).days
     restated = days[day_count // 2]
-    with console.status(f"Writing Lantern Books: the bill of {day_count} days and the settings"):
+    with console.status(f"Writing Lantern Books: the bill of {day_count} days"):
         _start_clean(folder)
         write_aws_bill(folder.bill, days, version=1, restated_day=restated)
-        _write_settings(folder, days[0])
-    with _quiet_instance(folder) as instance, _clusters(days):
+    with _quiet_instance(folder) as instance, ExitStack() as running:
+        endpoints = {one.name: running.enter_context(serve_cluster(one.name, days)) for one in _monitored()}
+        _write_settings(folder, days[0], endpoints)
         checks = _materialise(console, folder, instance, days, "first version of the bill")
         old = _billed(folder, restated)
         write_aws_bill(folder.bill, days, version=2, restated_day=restated)
@@ -88,7 +88,7 @@ def open_ui(root: Path, port: int) -> None:
             environment |= {CONFIG_VARIABLE: str(folder.config), "DAGSTER_HOME": str(folder.dagster_home)}
             settings = load_settings(folder.config)
             assert settings is not None  # noqa: S101 - the file exists
-            running.enter_context(_clusters(Window.of_days(settings.start_date, datetime.now(UTC).date() - DAY).days))
+            _serve_again(settings, running)
         command = [sys.executable, "-m", "dagster", "dev", "-m", "kubecost_pipelines.definitions", "-p", str(port)]
         process = subprocess.Popen(command, env=environment)  # noqa: S603 - our own interpreter
         signal.signal(signal.SIGTERM, lambda *_: process.terminate())
@@ -103,19 +103,18 @@ def _start_clean(folder: DemoFolder) -> None:
         sys.exit(f"{folder.root} is not a demo's folder, and is not empty: name another one.")
     shutil.rmtree(folder.root, ignore_errors=True)
     folder.dagster_home.mkdir(parents=True)
-    (folder.dagster_home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n", encoding="utf-8")
+    (folder.dagster_home / "dagster.yaml").write_text(
+        "telemetry: {enabled: false}\nnux: {enabled: false}\n", encoding="utf-8"
+    )
 
 
-def _write_settings(folder: DemoFolder, first: date) -> None:
+def _write_settings(folder: DemoFolder, first: date, endpoints: Mapping[str, str]) -> None:
     account = {"provider": "aws", "account": ACCOUNT_ID}
     settings = {
         "lake": folder.lake.as_uri(),
         "start_date": str(first),
         "cloud_stores": [{"provider": "aws", "id": ACCOUNT_ID, "export": folder.bill.as_uri()}],
-        "clusters": [
-            {"name": cluster.name, "endpoint": f"http://127.0.0.1:{FIRST_PORT + n}", **account}
-            for n, cluster in enumerate(_monitored())
-        ],
+        "clusters": [{"name": name, "endpoint": endpoint, **account} for name, endpoint in endpoints.items()],
         "label_keys": ["team", "env", "app"],
     }
     folder.config.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
@@ -125,12 +124,17 @@ def _monitored() -> Sequence[Cluster]:
     return [cluster for cluster in COMPANY.clusters if cluster.is_monitored]
 
 
-@contextmanager
-def _clusters(days: Sequence[date]) -> Iterator[None]:
-    with ExitStack() as running:
-        for n, cluster in enumerate(_monitored()):
-            running.enter_context(serve_cluster(cluster.name, days, FIRST_PORT + n))
-        yield
+def _serve_again(settings: Settings, running: ExitStack) -> None:
+    """Serve the demo's clusters where its settings say, up to yesterday."""
+    days = Window.of_days(settings.start_date, datetime.now(UTC).date() - DAY).days
+    for cluster in settings.clusters:
+        port = urlsplit(cluster.endpoint).port or 0
+        try:
+            running.enter_context(serve_cluster(cluster.name, days, port))
+        except OSError as error:
+            sys.exit(
+                f"port {port}, where the demo's {cluster.name} listens, is taken ({error}). Run `make demo` again."
+            )
 
 
 @contextmanager

@@ -73,7 +73,8 @@ def _type(annotation: Any) -> str:
     if origin is typing.Annotated:
         return _type(arguments[0])
     if origin is tuple:
-        return f"list of {_type(arguments[0])}"
+        inner = _type(arguments[0])
+        return "list (see below)" if inner == "see below" else f"list of {inner}"
     names = {str: "text", SecretStr: "secret", bool: "`true`, `false`", float: "number", int: "whole number"}
     return names.get(
         annotation,
@@ -82,7 +83,9 @@ def _type(annotation: Any) -> str:
 
 
 def _words(value: Any) -> str:
-    return "none" if value is None or value == () else str(value)
+    if isinstance(value, tuple):
+        return ", ".join(value) or "none"
+    return "none" if value is None else str(value)
 
 
 def commands_page() -> str:
@@ -93,7 +96,7 @@ def commands_page() -> str:
 
 def _commands() -> Iterator[str]:
     for name, command in sorted(cli.commands.items()):
-        context = click.Context(command, info_name=f"kubecost-pipelines {name}")
+        context = click.Context(command, info_name=f"kubecost-pipelines {name}", terminal_width=100)
         yield f"## {name}\n\n```\n{command.get_help(context)}\n```\n"
 
 

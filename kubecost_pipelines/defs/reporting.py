@@ -107,7 +107,7 @@ class Report:
             passed=not offenders,
             severity=severity,
             metadata=metadata,
-            description=expectation.description,
+            description=f"{len(offenders)} found; the worst are listed." if offenders else None,
         )
 
 

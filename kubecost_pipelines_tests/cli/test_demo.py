@@ -1,0 +1,77 @@
+"""`make demo` as a user runs it. The figures are worked out by hand from the company's prices."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kubecost_pipelines.cli.docs import PAGES
+
+pytestmark = pytest.mark.xdist_group("demo")
+ROOT = Path(__file__).parents[2]
+COMMAND = Path(sys.executable).parent / "kubecost-pipelines"
+
+
+@pytest.fixture(scope="module")
+def printed(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("demo")
+    environment = {**os.environ, "COLUMNS": "160"}
+    environment.pop("KUBECOST_PIPELINES_CONFIG", None)
+    done = subprocess.run(
+        [COMMAND, "demo", str(folder / "demo"), "--days", "5"],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def row(printed: str, *starts: str) -> list[str]:
+    """Return the cells of the printed row that begins with these cells."""
+    cells = [[cell.strip() for cell in line.strip("│").split("│")] for line in printed.splitlines() if "│" in line]
+    return next(one for one in cells if one[: len(starts)] == list(starts))
+
+
+def test_the_cost_of_each_cluster_is_what_was_billed(printed: str) -> None:
+    # prod: 27.8088 estimated; 19.7016 billed and the unknown node's 3.024 a day. Three of five days are settled.
+    assert row(printed, "prod-eks-1", "settled") == ["prod-eks-1", "settled", "3", "83.43", "-15.25", "68.18"]
+    assert row(printed, "prod-eks-1", "provisional")[3:] == ["55.62", "0.00", "55.62"]
+
+
+def test_each_kind_of_node_has_its_price(printed: str) -> None:
+    nodes = {
+        name: row(printed, name)[4] for name in (f"ip-10-0-{n}.ec2.internal" for n in ("1-12", "1-13", "1-14", "9-15"))
+    }
+
+    assert list(nodes.values()) == ["2.88", "2.64", "1.84", "3.02"]  # reserved, Savings Plan, spot, not on the bill
+
+
+def test_nothing_is_lost(printed: str) -> None:
+    assert row(printed, "billed")[-1] == row(printed, "effective")[-1] == "0.000000000000"
+
+
+def test_what_is_wrong_is_said(printed: str) -> None:
+    assert "forgotten-eks-1" in printed
+    assert "clusters_are_monitored (WARN)" in printed
+    assert "was 46.94912 and is 37.62912 USD" in printed
+    assert "make dev" in printed
+
+
+def test_a_folder_that_is_not_a_demos_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "precious.txt").write_text("mine", encoding="utf-8")
+
+    done = subprocess.run([COMMAND, "demo", str(tmp_path)], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1
+    assert "name another one" in done.stderr
+    assert (tmp_path / "precious.txt").exists()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_generated_pages_are_up_to_date(name: str) -> None:
+    assert (ROOT / "docs" / name).read_text(encoding="utf-8") == PAGES[name]()
