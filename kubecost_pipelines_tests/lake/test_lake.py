@@ -8,11 +8,9 @@ import time
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import ibis
 import ibis.expr.types as ir
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from ibis.backends.duckdb import Backend
@@ -33,11 +31,8 @@ def lake(tmp_path: Path) -> Lake:
 
 
 def things(*rows: tuple[date, str, str]) -> ir.Table:
-    schema: Any = pa.schema(
-        [pa.field("date", pa.date32()), pa.field("name", pa.string()), pa.field("cost", pa.string())]
-    )
-    columns = [pa.array([row[n] for row in rows], field.type) for n, field in enumerate(schema)]
-    table = ibis.memtable(pa.Table.from_arrays(columns, schema=schema))
+    schema = ibis.schema({"date": "date", "name": "string", "cost": "string"})
+    table = ibis.memtable([dict(zip(schema.names, row, strict=True)) for row in rows], schema=schema)
     return table.mutate(cost=table.cost.cast("decimal(38, 12)"))
 
 
@@ -126,7 +121,6 @@ WRITER = """
 import sys
 import ibis
 from pathlib import Path
-from typing import Any
 from kubecost_pipelines.lake import Lake, open_engine
 from kubecost_pipelines.settings.locations import locate
 from kubecost_pipelines_tests.lake.test_lake import MONDAY, TABLE
