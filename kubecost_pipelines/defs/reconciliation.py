@@ -4,7 +4,7 @@ Every dollar is in exactly one half. Both assets prove it before they publish: w
 half would hold add up to the bill's own total, in exact decimals.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -22,7 +22,7 @@ from kubecost_pipelines.defs.charts import bars, waterfall
 from kubecost_pipelines.defs.describing import asset_key, check_spec, daily_asset, of_bill
 from kubecost_pipelines.defs.reporting import Materialized, Report, as_table, window_of
 from kubecost_pipelines.defs.workbench import Tools, Workbench
-from kubecost_pipelines.lake import Staged
+from kubecost_pipelines.lake import Written
 from kubecost_pipelines.settings import CloudStoreSettings, Settings
 
 BILL_IS_CONSERVED = Expectation(
@@ -30,6 +30,12 @@ BILL_IS_CONSERVED = Expectation(
     "Σ cloud_billing = Σ claimed by in-cluster assets + Σ cloud_assets, billed and effective, exactly, on every "
     "day. A day "
     "that breaks it is not published.",
+    lambda rows: rows,
+)
+EACH_ROW_HAS_ONE_ASSET = Expectation(
+    "each_bill_row_has_one_asset",
+    "Every row of cloud_billing is claimed by one in-cluster asset or is a cloud asset, and none is both or twice. A "
+    "day that breaks it is not published.",
     lambda rows: rows,
 )
 _CONSERVED = ("billed_cost", "effective_cost")
@@ -75,7 +81,7 @@ def _build(
         table,
         parts,
         deps=deps,
-        check_specs=[check_spec(key, one) for one in (BILL_IS_CONSERVED, *expectations)],
+        check_specs=[check_spec(key, one) for one in (BILL_IS_CONSERVED, EACH_ROW_HAS_ONE_ASSET, *expectations)],
         **of_bill(store.key),
     )
     def half_of_bill(context: dg.AssetExecutionContext, workbench: dg.ResourceParam[Workbench]) -> Materialized:
@@ -110,7 +116,7 @@ def _write_half(
     )
     mine, other = pick(claimed, leave_unclaimed(bill, inventory))
     staged = tools.lake.stage(table, mine, tools.engine)
-    _prove_conservation(tools, store, month, staged, other, report)
+    _prove_conservation(tools, store, month, staged.rows, other, report)
     for expectation in expectations:
         report.check(expectation, staged.rows)
     tell(report, staged.rows, inventory)
@@ -118,32 +124,41 @@ def _write_half(
 
 
 def _prove_conservation(
-    tools: Tools, store: CloudStoreSettings, month: Window, staged: Staged, other: ir.Table, report: Report
+    tools: Tools, store: CloudStoreSettings, month: Window, mine: ir.Table, other: ir.Table, report: Report
 ) -> None:
     """Fail unless, on every day and to the last decimal, both halves add up to what the bill's file says of itself."""
-    sums = other.group_by("date").aggregate(**{name: other[name].sum().fill_null(0) for name in _CONSERVED})
-    rest = {row["date"]: row for row in sums.to_pyarrow().to_pylist()}
-    offenders = [gap for day in month.days if (gap := _gap(tools, store, day, staged, rest.get(day, {})))]
-    report.note(BILL_IS_CONSERVED, offenders)
-    if offenders:
+    halves = [_held_by_day(mine), _held_by_day(other)]
+    gaps = [_gap(tools.lake.describe(CLOUD_BILLING, store.key.parts, day), day, halves) for day in month.days]
+    costs = [gap for gap in gaps if any(gap[name] for name in _CONSERVED)]
+    rows = [gap for gap in gaps if gap["rows"]]
+    report.note(BILL_IS_CONSERVED, costs)
+    report.note(EACH_ROW_HAS_ONE_ASSET, rows)
+    if offenders := costs or rows:
         raise dg.Failure(
-            f"{store.key}: {offenders[0]['date']}: the bill is not conserved: {offenders[0]}. Nothing was "
-            f"replaced. Materialise "
-            "cloud_billing and asset_inventory of these days, then this again; if it stays, please report it.",
+            f"{store.key}: {offenders[0]['date']}: the bill is not conserved: it has {offenders[0]} more than both "
+            "halves. Nothing was replaced. Materialise cloud_billing and asset_inventory of these days, then this again; if it "
+            "stays, please report it.",
             metadata={"offenders": as_table(offenders)},
         )
 
 
-def _gap(tools: Tools, store: CloudStoreSettings, day: date, staged: Staged, rest: Mapping[str, Any]) -> dict[str, Any]:
-    billed = tools.lake.describe(CLOUD_BILLING, store.key.parts, day)
-    mine = staged.by_day.get(day, staged.nothing)
-    gaps = {
-        name: difference(
-            *(Decimal(part) for part in (billed.sums[name] if billed else 0, mine.sums[name], rest.get(name, 0)))
-        )
-        for name in _CONSERVED
+def _held_by_day(half: ir.Table) -> dict[date, dict[str, Any]]:
+    """Return, per day, how many rows of the bill and which costs a half holds."""
+    rows = half.bill_rows.sum() if "bill_rows" in half.columns else half.count()
+    sums = {name: half[name].sum().fill_null(0) for name in _CONSERVED}
+    return {row["date"]: row for row in half.group_by("date").aggregate(rows=rows, **sums).to_pyarrow().to_pylist()}
+
+
+def _gap(billed: Written | None, day: date, halves: Sequence[Mapping[date, Mapping[str, Any]]]) -> dict[str, Any]:
+    whole = {"rows": billed.rows, **billed.sums} if billed else {}
+    held = [half.get(day, {}) for half in halves]
+    return {
+        "date": day,
+        **{
+            name: difference(Decimal(whole.get(name, 0)), *(Decimal(half.get(name, 0)) for half in held))
+            for name in ("rows", *_CONSERVED)
+        },
     }
-    return {"date": day, **gaps} if any(gaps.values()) else {}
 
 
 def _tell_adjustments(report: Report, rows: ir.Table, inventory: ir.Table) -> None:

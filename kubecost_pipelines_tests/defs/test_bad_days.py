@@ -65,6 +65,20 @@ def test_a_bad_answer_fails_its_day_keeps_the_old_one_and_lets_the_other_day_thr
     assert run.materialized_days(ASSETS) == {"2026-10-05", "2026-10-06"}
 
 
+def test_a_broken_bill_leaves_the_other_accounts_alone(dagster_run: Callable[..., Deployment], tmp_path: Path) -> None:
+    broken = CloudStoreSettings(provider="aws", id="999900001111", export=(tmp_path / "nowhere").as_uri())
+    foreign = CloudStoreSettings(provider="gcp", id="my-project-1", export="gs://billing/export")
+
+    result = dagster_run(cloud_stores=[broken, BILL, foreign])()
+
+    assert not result.success
+    assert "there is no folder" in result.error
+    assert "gcp/my-project-1: only AWS bills can be read so far" in result.error
+    days = {asset for asset, _ in result.materialized}
+    assert {f"cloud_billing/aws/{ACCOUNT}", f"cloud_assets/aws/{ACCOUNT}"} <= days
+    assert not {asset for asset in days if "999900001111" in asset or "gcp" in asset}
+
+
 def test_two_errors_and_then_an_answer_is_a_success(replay: Replay, dagster_run: Callable[..., Deployment]) -> None:
     replay.faults = [(500, b"{}"), (503, b"busy")]
 
