@@ -65,7 +65,6 @@ def unreadable(source: str, error: Exception) -> BillError:
             f"{source}: too large for this memory: {reason}. Raise `memory_limit`, or give `scratch` a larger disk."
         )
     return BillError(
-        f"{source}: its files cannot be read: {reason}. The download or the delivery was cut off, or the file is "
-        f"not a bill; "
-        "copy it again or wait for the next delivery. The earlier partitions stay as they are."
+        f"{source}: its files cannot be read: {reason}. The download or the delivery was cut off, or the file is not "
+        "a bill; copy it again or wait for the next delivery. The earlier partitions stay as they are."
     )

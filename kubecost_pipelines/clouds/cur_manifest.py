@@ -77,16 +77,14 @@ def _read(export: Location, path: str) -> Manifest:
     except (ValueError, KeyError, OSError) as error:
         raise BillError(
             f"{path}: not a readable CUR manifest ({type(error).__name__}: {error}). AWS rewrites it at its next "
-            f"delivery; "
-            "if it stays so, create the export anew."
+            "delivery; if it stays so, create the export anew."
         ) from error
     infos = export.filesystem.get_file_info([_resolve(export, key) for key in keys]) if keys else []
     for info in infos:
         if info.type != fs.FileType.File:
             raise BillError(
-                f"{path} names {info.path}, which is not there. Wait for AWS to finish its delivery, or restore "
-                f"the object; "
-                "the earlier partitions stay as they are."
+                f"{path} names {info.path}, which is not there. Wait for AWS to finish its delivery, or restore the "
+                "object; the earlier partitions stay as they are."
             )
     return Manifest(path, tuple(infos))
 

@@ -61,25 +61,21 @@ BILL_EXPECTATIONS = (
     Expectation("focus_costs_are_present", "Every row has all of its costs.", _missing_costs),
     Expectation(
         "commitments_are_complete",
-        "Every line that a commitment covers says what it effectively cost. Where the bill leaves that empty, "
-        "the asset keeps "
-        "its estimate. Cure: switch on resource ids and all columns of the report; a Savings Plan or reservation "
-        "bought today "
-        "is complete tomorrow.",
+        "Every line that a commitment covers says what it effectively cost. Where the bill leaves that empty, the "
+        "asset keeps its estimate. Cure: switch on resource ids and all columns of the report; a Savings Plan or "
+        "reservation bought today is complete tomorrow.",
         _incomplete_commitments,
     ),
     Expectation(
         "negations_cancel",
-        "What Savings Plans cover is taken back by as much negation, to a cent per account and day. The "
-        "difference is kept as a "
-        f"row of type {RESIDUAL}.",
+        "What Savings Plans cover is taken back by as much negation, to a cent per account and day. The difference "
+        f"is kept as a row of type {RESIDUAL}.",
         _residuals,
     ),
     Expectation(
         "charge_types_are_known",
         "Every line item type is in our table of rules. An unknown one is kept at its unblended cost as an "
-        "Adjustment. Cure: "
-        "upgrade, or report the type.",
+        "Adjustment. Cure: upgrade, or report the type.",
         _unknown_charge_types,
         severity="warn",
     ),
@@ -97,8 +93,7 @@ def expect_currency(currencies: Sequence[str]) -> Expectation:
     return Expectation(
         "currency_is_expected",
         f"The bill is in {' or '.join(currencies)}, as the clusters' prices are; nothing is converted. Cure: set "
-        f"`currency` of "
-        "the cluster (and its price list) to the bill's.",
+        "`currency` of the cluster (and its price list) to the bill's.",
         offenders,
     )
 
@@ -118,8 +113,7 @@ def expect_monitored_clusters(clusters: Sequence[str]) -> Expectation:
     return Expectation(
         "clusters_are_monitored",
         "Kubernetes cost on the bill belongs to clusters that we read. The named ones stay out-of-cluster cost. "
-        "Cure: add them "
-        "to `clusters`.",
+        "Cure: add them to `clusters`.",
         offenders,
         severity="warn",
     )
@@ -177,9 +171,8 @@ def expect_coverage(minimum: float) -> Expectation:
 
     return Expectation(
         "coverage_is_sufficient",
-        f"The bill knows at least {minimum:.0%} of each cluster's estimated cost on settled days. Cure: look at "
-        f"the unmatched "
-        "assets; is the cluster's account in this bill, and does the report have resource ids?",
+        f"The bill knows at least {minimum:.0%} of each cluster's estimated cost on settled days. Cure: look at the "
+        "unmatched assets; is the cluster's account in this bill, and does the report have resource ids?",
         offenders,
         severity="warn",
     )

@@ -17,9 +17,8 @@ from kubecost_pipelines.settings import CloudStoreSettings, Settings
 
 BILL_IS_PRESENT = Expectation(
     "bill_is_present",
-    "Every day has a bill. Bills arrive up to two days late; a day that stays empty is a wrong `export` or an "
-    "export that "
-    "was set up after it.",
+    "Every day has a bill. Bills arrive up to two days late; a day that stays empty is a wrong `export` or an export "
+    "that was set up after it.",
     lambda rows: rows,
     severity="warn",
 )

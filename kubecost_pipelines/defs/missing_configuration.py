@@ -7,9 +7,8 @@ from kubecost_pipelines.defs.reporting import Materialized
 
 MISSING_CONFIGURATION = "MISSING_CONFIGURATION"
 CURE = (
-    "No settings were found. Write kubecost-pipelines.yaml (docs/settings.md) or let KUBECOST_PIPELINES_CONFIG "
-    "name yours, "
-    "then reload the code location."
+    "No settings were found. Write kubecost-pipelines.yaml (docs/settings.md) or let KUBECOST_PIPELINES_CONFIG name "
+    "yours, then reload the code location."
 )
 IS_CONFIGURED = Expectation("is_configured", CURE, lambda rows: rows)
 

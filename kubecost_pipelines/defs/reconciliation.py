@@ -27,9 +27,8 @@ from kubecost_pipelines.settings import CloudStoreSettings, Settings
 
 BILL_IS_CONSERVED = Expectation(
     "bill_is_conserved",
-    "Σ cloud_billing = Σ claimed by in-cluster assets + Σ cloud_assets, billed and effective, exactly, on every "
-    "day. A day "
-    "that breaks it is not published.",
+    "Σ cloud_billing = Σ claimed by in-cluster assets + Σ cloud_assets, billed and effective, exactly, on every day. "
+    "A day that breaks it is not published.",
     lambda rows: rows,
 )
 EACH_ROW_HAS_ONE_ASSET = Expectation(
@@ -136,8 +135,8 @@ def _prove_conservation(
     if offenders := costs or rows:
         raise dg.Failure(
             f"{store.key}: {offenders[0]['date']}: the bill is not conserved: it has {offenders[0]} more than both "
-            "halves. Nothing was replaced. Materialise cloud_billing and asset_inventory of these days, then this again; if it "
-            "stays, please report it.",
+            "halves. Nothing was replaced. Materialise cloud_billing and asset_inventory of these days, then this "
+            "again; if it stays, please report it.",
             metadata={"offenders": as_table(offenders)},
         )
 

@@ -168,9 +168,8 @@ class Lake:
         full = [day for day in days if (known := self.describe(table, key, day)) and known.rows]
         if full:
             raise LakeError(
-                f"{table.name}/{'/'.join(key)}: the source has nothing for {', '.join(map(str, full))}, but the "
-                f"lake has; "
-                "the lake's days stay. If they must go, delete their folders and run again."
+                f"{table.name}/{'/'.join(key)}: the source has nothing for {', '.join(map(str, full))}, but the lake "
+                "has; the lake's days stay. If they must go, delete their folders and run again."
             )
 
     def _publish(self, path: str, rows: ir.Table, written: Written, engine: Backend) -> None:

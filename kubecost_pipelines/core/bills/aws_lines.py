@@ -66,9 +66,9 @@ class _Names:
         missing = [source.names[0] for source in sources if source.is_required and not self.find(source)]
         if missing:
             raise UnknownBillError(
-                f"not a Cost and Usage Report with resource ids: it lacks {', '.join(missing)}. Export a legacy "
-                f"CUR (CSV or "
-                "Parquet) or a CUR 2.0 with `INCLUDE RESOURCE IDS` on; `export` must name that report's folder."
+                f"not a Cost and Usage Report with resource ids: it lacks {', '.join(missing)}. Export a legacy CUR "
+                "(CSV or Parquet) or a CUR 2.0 with `INCLUDE RESOURCE IDS` on; `export` must name that report's "
+                "folder."
             )
 
 
