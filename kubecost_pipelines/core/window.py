@@ -45,6 +45,12 @@ class Window:
             yield Window(start, end)
             start = end
 
+    @property
+    def in_words(self) -> str:
+        """The days as a reader wants them: `2026-10-05` or `2026-10-01 to 2026-10-31`."""
+        days = self.days
+        return " to ".join(map(str, dict.fromkeys((days[0], days[-1])))) if days else "no day"
+
     def __str__(self) -> str:
         return f"[{self.start:%Y-%m-%dT%H:%M:%SZ}, {self.end:%Y-%m-%dT%H:%M:%SZ})"
 

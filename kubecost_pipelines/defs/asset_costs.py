@@ -44,7 +44,7 @@ def build_asset_costs(settings: Settings) -> dg.AssetsDefinition:
                 report.metadata["match_coverage"] = as_table(coverage)
                 shares = {f"{row['cluster']} {row['asset_type']}": row["share"] or 0.0 for row in coverage[:SHOWN]}
                 report.metadata["match_coverage_chart"] = bars(
-                    "Share of the estimate found on the bill", shares, "{:.0%}"
+                    f"Estimate found on the bill, {month.in_words}", shares, "{:.0%}"
                 )
                 report.metadata["unmatched"] = as_table(unmatched(staged.rows).limit(SHOWN).to_pyarrow().to_pylist())
                 report.add(tools.lake.publish(staged, [], month.days))

@@ -35,7 +35,7 @@ def build_asset_inventory(settings: Settings) -> dg.AssetsDefinition:
                 for expectation in ASSET_EXPECTATIONS:
                     report.check(expectation, staged.rows)
                 report.add(tools.lake.publish(staged, [], month.days))
-            return report.result(clusters=len(settings.clusters))
+            return report.result()
 
     return asset_inventory
 

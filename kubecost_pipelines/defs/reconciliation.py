@@ -5,6 +5,7 @@ half would hold add up to the bill's own total, in exact decimals.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -38,49 +39,41 @@ EACH_ROW_HAS_ONE_ASSET = Expectation(
     lambda rows: rows,
 )
 _CONSERVED = ("billed_cost", "effective_cost")
-Halves = tuple[ir.Table, ir.Table]
+Tell = Callable[[Report, Window, ir.Table, ir.Table], None]
+
+
+@dataclass(frozen=True)
+class _Half:
+    """One half of a bill: its table, whether it is the claimed one, and what to check and to tell of it."""
+
+    table: Table
+    is_claimed: bool
+    expectations: tuple[Expectation, ...]
+    tell: Tell
 
 
 def build_reconciled_assets(settings: Settings, store: CloudStoreSettings) -> dg.AssetsDefinition:
     """Build the asset with the in-cluster assets that one bill claims, at their billed cost."""
-    expectations = RECONCILED_EXPECTATIONS
-
-    def tell(report: Report, rows: ir.Table, inventory: ir.Table) -> None:
-        _tell_adjustments(report, rows, inventory)
-
-    return _build(
-        settings, store, RECONCILED_ASSETS, expectations, lambda claimed, unclaimed: (claimed, unclaimed), tell
-    )
+    return _build(settings, store, _Half(RECONCILED_ASSETS, True, RECONCILED_EXPECTATIONS, _tell_adjustments))
 
 
 def build_cloud_assets(settings: Settings, store: CloudStoreSettings) -> dg.AssetsDefinition:
     """Build the asset with everything on one bill that no cluster claims."""
-    expectations = (expect_monitored_clusters([cluster.name for cluster in settings.clusters]),)
-
-    def tell(report: Report, rows: ir.Table, inventory: ir.Table) -> None:  # noqa: ARG001 - same shape for both halves
-        _tell_services(report, rows)
-
-    return _build(settings, store, CLOUD_ASSETS, expectations, lambda claimed, unclaimed: (unclaimed, claimed), tell)
+    monitored = expect_monitored_clusters([cluster.name for cluster in settings.clusters])
+    return _build(settings, store, _Half(CLOUD_ASSETS, False, (monitored,), _tell_services))
 
 
-def _build(
-    settings: Settings,
-    store: CloudStoreSettings,
-    table: Table,
-    expectations: tuple[Expectation, ...],
-    pick: Callable[[ir.Table, ir.Table], Halves],
-    tell: Callable[[Report, ir.Table, ir.Table], None],
-) -> dg.AssetsDefinition:
+def _build(settings: Settings, store: CloudStoreSettings, half: _Half) -> dg.AssetsDefinition:
     parts = store.key.parts
-    key = asset_key(table, *parts)
+    key = asset_key(half.table, *parts)
     deps = {CLOUD_BILLING.name: [asset_key(CLOUD_BILLING, *parts)], ASSET_INVENTORY.name: [asset_key(ASSET_INVENTORY)]}
 
     @daily_asset(
         settings,
-        table,
+        half.table,
         parts,
         deps=deps,
-        check_specs=[check_spec(key, one) for one in (BILL_IS_CONSERVED, EACH_ROW_HAS_ONE_ASSET, *expectations)],
+        check_specs=[check_spec(key, one) for one in (BILL_IS_CONSERVED, EACH_ROW_HAS_ONE_ASSET, *half.expectations)],
         **of_bill(store.key),
     )
     def half_of_bill(context: dg.AssetExecutionContext, workbench: dg.ResourceParam[Workbench]) -> Materialized:
@@ -88,22 +81,13 @@ def _build(
             window = window_of(context)
             report = Report(context, settled=tools.settled(window.days))
             for month in window.by_month():
-                _write_half(tools, store, month, table, expectations, pick, tell, report)
+                _write_half(tools, store, month, half, report)
             return report.result()
 
     return half_of_bill
 
 
-def _write_half(
-    tools: Tools,
-    store: CloudStoreSettings,
-    month: Window,
-    table: Table,
-    expectations: tuple[Expectation, ...],
-    pick: Callable[[ir.Table, ir.Table], Halves],
-    tell: Callable[[Report, ir.Table, ir.Table], None],
-    report: Report,
-) -> None:
+def _write_half(tools: Tools, store: CloudStoreSettings, month: Window, half: _Half, report: Report) -> None:
     bill = tools.lake.read(CLOUD_BILLING, store.key.parts, month.days, tools.engine)
     inventory = tools.lake.read(ASSET_INVENTORY, [], month.days, tools.engine)
     claimed = reconcile(
@@ -113,12 +97,13 @@ def _write_half(
         cost_metric=tools.settings.cost_metric,
         settled=tools.settled(month.days),
     )
-    mine, other = pick(claimed, leave_unclaimed(bill, inventory))
-    staged = tools.lake.stage(table, mine, tools.engine)
+    unclaimed = leave_unclaimed(bill, inventory)
+    mine, other = (claimed, unclaimed) if half.is_claimed else (unclaimed, claimed)
+    staged = tools.lake.stage(half.table, mine, tools.engine)
     _prove_conservation(tools, store, month, staged.rows, other, report)
-    for expectation in expectations:
+    for expectation in half.expectations:
         report.check(expectation, staged.rows)
-    tell(report, staged.rows, inventory)
+    half.tell(report, month, staged.rows, inventory)
     report.add(tools.lake.publish(staged, store.key.parts, month.days))
 
 
@@ -160,7 +145,7 @@ def _gap(billed: Written | None, day: date, halves: Sequence[Mapping[date, Mappi
     }
 
 
-def _tell_adjustments(report: Report, rows: ir.Table, inventory: ir.Table) -> None:
+def _tell_adjustments(report: Report, month: Window, rows: ir.Table, inventory: ir.Table) -> None:
     by_type = rows.group_by("asset_type").aggregate(
         assets=rows.count(),
         cost=rows.cost.sum(),
@@ -174,13 +159,15 @@ def _tell_adjustments(report: Report, rows: ir.Table, inventory: ir.Table) -> No
     if found:
         start = sum(row["cost"] for row in found)
         steps = {row["asset_type"]: row["adjustment"] for row in found}
-        report.metadata["adjustment_waterfall"] = waterfall("From estimated to billed", start, steps, "billed")
+        report.metadata["adjustment_waterfall"] = waterfall(
+            f"From estimated to billed, {month.in_words}", start, steps, "billed"
+        )
     claims = rows.select("date", "asset_id", "match_rule")
     covered = inventory.left_join(claims, ["date", "asset_id"])
     report.metadata["match_coverage"] = as_table(match_coverage(covered).to_pyarrow().to_pylist())
 
 
-def _tell_services(report: Report, rows: ir.Table) -> None:
+def _tell_services(report: Report, month: Window, rows: ir.Table, _inventory: ir.Table) -> None:
     by_service = rows.group_by("service_name").aggregate(
         billed_cost=rows.billed_cost.sum(), effective_cost=rows.effective_cost.sum()
     )
@@ -188,4 +175,4 @@ def _tell_services(report: Report, rows: ir.Table) -> None:
     report.metadata["out_of_cluster_cost_by_service"] = as_table(found)
     if found:
         values = {row["service_name"] or "(none)": float(row["effective_cost"]) for row in found}
-        report.metadata["cost_by_service"] = bars("Out-of-cluster effective cost by service", values)
+        report.metadata["cost_by_service"] = bars(f"Out-of-cluster effective cost, {month.in_words}", values)

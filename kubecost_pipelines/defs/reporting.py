@@ -38,6 +38,7 @@ class Report:
     written: list[Written] = field(default_factory=list)
     failures: dict[str, Exception] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
+    """What is about the run and not about a day: tables and charts."""
     _offenders: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     _expectations: dict[str, Expectation] = field(default_factory=dict)
 
@@ -56,26 +57,23 @@ class Report:
         self._expectations[expectation.name] = expectation
         self._offenders.setdefault(expectation.name, []).extend(map(dict, offenders))
 
-    def result(self, **metadata: Any) -> Materialized:
+    def result(self) -> Materialized:
         """Return the run's result, or fail after recording the days that did succeed.
 
         Raises:
             dagster.Failure: some days failed. The others are published and recorded; the failed ones are as before.
         """
-        metadata = {**self.metadata, **metadata}
         if self.failures:
-            self._record_what_succeeded(metadata)
+            self._record_what_succeeded()
         for one in self.written:
             self.context.add_asset_metadata(self._figures(one), partition_key=str(one.day))
-        return dg.MaterializeResult(metadata=metadata, check_results=self._check_results())
+        return dg.MaterializeResult(check_results=self._check_results())
 
-    def _record_what_succeeded(self, metadata: Mapping[str, Any]) -> None:
+    def _record_what_succeeded(self) -> None:
         for one in self.written:
             # Events logged through the context are dropped when the step fails.
             self.context.instance.report_runless_asset_event(
-                dg.AssetMaterialization(
-                    self.context.asset_key, partition=str(one.day), metadata={**metadata, **self._figures(one)}
-                )
+                dg.AssetMaterialization(self.context.asset_key, partition=str(one.day), metadata=self._figures(one))
             )
         lines = [f"{what}: {error}" for what, error in self.failures.items()]
         raise dg.Failure(
@@ -91,7 +89,9 @@ class Report:
     def _figures(self, one: Written) -> dict[str, Any]:
         state = {"state": "settled" if one.day in self.settled else "provisional"}
         sums = {f"Σ {name}": _number(value) for name, value in one.sums.items()}
-        return {"dagster/partition_row_count": one.rows, **state, **sums, **one.details}
+        # What is about the whole run stands at its last day: once, not on every day's page.
+        of_run = self.metadata if one is self.written[-1] else {}
+        return {"dagster/partition_row_count": one.rows, **state, **sums, **one.details, **of_run}
 
     def _check_results(self) -> list[dg.AssetCheckResult]:
         return [self._check_result(name, offenders) for name, offenders in self._offenders.items()]
@@ -132,7 +132,5 @@ def _number(value: Decimal | float) -> float:
 
 
 def _days(written: Sequence[Written]) -> str:
-    if not written:
-        return "none"
     days = sorted(one.day for one in written)
-    return str(days[0]) if len(days) == 1 else f"{days[0]} to {days[-1]}"
+    return Window.of_days(days[0], days[-1]).in_words if days else "none"

@@ -7,10 +7,11 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints,
 
 from kubecost_pipelines.core.provider_key import Provider, ProviderKey, slug_of
 
-Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*$")]
-"""Ids are text, leading zeros and all; they become path parts, hence the strict alphabet."""
+Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=63)]
+"""Ids are text, leading zeros and all. They become path parts and Dagster tags, hence the strict alphabet."""
 
-Uri = Annotated[str, StringConstraints(pattern=r"^(file|s3|gs|abfs|abfss)://.+")]
+Uri = Annotated[str, StringConstraints(pattern=r"^(file:///|(s3|gs|abfs|abfss)://[^/]).*")]
+"""With two slashes only, `file://data/lake` would be the folder `/lake` of a host `data`."""
 CostMetric = Literal["effective", "billed", "list", "contracted", "amortized", "net"]
 
 
