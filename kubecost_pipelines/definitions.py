@@ -7,8 +7,8 @@ import dagster as dg
 from kubecost_pipelines.defs.asset_costs import build_asset_costs
 from kubecost_pipelines.defs.asset_inventory import build_asset_inventory
 from kubecost_pipelines.defs.cloud_billing import build_cloud_billing
+from kubecost_pipelines.defs.connection_status import build_connection_status, build_missing_configuration
 from kubecost_pipelines.defs.in_cluster import build_allocations, build_in_cluster_assets
-from kubecost_pipelines.defs.missing_configuration import build_missing_configuration
 from kubecost_pipelines.defs.reconciliation import build_cloud_assets, build_reconciled_assets
 from kubecost_pipelines.defs.workbench import Workbench
 from kubecost_pipelines.settings import Settings, load_settings
@@ -29,15 +29,16 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     per_store = [
         build(settings, store)
         for store in settings.cloud_stores
-        for build in (build_cloud_billing, build_reconciled_assets, build_cloud_assets)
+        for build in (build_connection_status, build_cloud_billing, build_reconciled_assets, build_cloud_assets)
     ]
+    status = [] if settings.cloud_stores else [build_missing_configuration()]
     per_cluster = [
         build(settings, cluster)
         for cluster in settings.clusters
         for build in (build_in_cluster_assets, build_allocations)
     ]
     return dg.Definitions(
-        assets=[*per_store, *per_cluster, build_asset_inventory(settings), build_asset_costs(settings)],
+        assets=[*status, *per_store, *per_cluster, build_asset_inventory(settings), build_asset_costs(settings)],
         resources={"workbench": Workbench(settings)},
         executor=dg.in_process_executor,
     )

@@ -4,6 +4,7 @@ A store reads its bill for a window of days within one month; what the lines mea
 """
 
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Protocol
 
@@ -11,6 +12,7 @@ import duckdb
 import ibis.expr.types as ir
 from ibis.backends.duckdb import Backend
 
+from kubecost_pipelines.core.connection_status import ConnectionEvent
 from kubecost_pipelines.core.window import Window
 from kubecost_pipelines.settings import CloudStoreSettings
 
@@ -32,6 +34,14 @@ class Bill:
     """Where it came from, for errors that show only when its rows are computed."""
 
 
+@dataclass(frozen=True)
+class Connection:
+    """What a check of a store found: an event, and the provider's own words for it."""
+
+    event: ConnectionEvent
+    detail: str
+
+
 class CloudStore(Protocol):
     """Reads one cloud bill."""
 
@@ -43,18 +53,44 @@ class CloudStore(Protocol):
         """
         ...
 
+    def check_connection(self, today: date) -> Connection:
+        """Say whether the bill can be reached and has data, without a query that costs money."""
+        ...
+
 
 def open_store(settings: CloudStoreSettings, label_keys: tuple[str, ...], scratch: Path) -> CloudStore:
     """Return the store of one ProviderKey; `scratch` is for what it must download."""
     if settings.provider != "aws":
         raise BillError(f"{settings.key}: only AWS bills can be read so far; remove this entry from cloud_stores.")
-    if not settings.export:
-        raise BillError(
-            f"{settings.key}: INCOMPLETE_CONFIGURATION: missing field `export`; name the folder of its billing export."
-        )
+    if missing := missing_fields(settings):
+        raise BillError(f"{settings.key}: INCOMPLETE_CONFIGURATION: missing {_listed(missing)}; add it to this store.")
     from kubecost_pipelines.clouds.aws import AwsStore  # noqa: PLC0415 - a provider's module loads when it is used
 
     return AwsStore(settings, label_keys, scratch)
+
+
+def check_connection(settings: CloudStoreSettings, today: date, scratch: Path) -> Connection:
+    """Check one store, whatever is wrong with it: a finding, never an exception."""
+    if missing := missing_fields(settings):
+        return Connection(ConnectionEvent.MISSING_FIELDS, f"missing {_listed(missing)}")
+    try:
+        return open_store(settings, (), scratch).check_connection(today)
+    except (BillError, OSError) as error:
+        return Connection(ConnectionEvent.ERROR, str(error))
+
+
+def missing_fields(settings: CloudStoreSettings) -> list[str]:
+    """Return every field that a connection needs and the settings lack."""
+    missing = [] if settings.export else ["export"]
+    if settings.access_key_id and not settings.secret_access_key:
+        missing.append("secret_access_key")
+    if settings.secret_access_key and not settings.access_key_id:
+        missing.append("access_key_id")
+    return missing
+
+
+def _listed(fields: list[str]) -> str:
+    return ", ".join(f"`{name}`" for name in fields)
 
 
 def unreadable(source: str, error: Exception) -> BillError:

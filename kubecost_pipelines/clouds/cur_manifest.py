@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from pyarrow import fs
-
 from kubecost_pipelines.clouds import BillError
+from kubecost_pipelines.clouds.exports import Export, ExportFile
 from kubecost_pipelines.core.window import next_month
-from kubecost_pipelines.settings.locations import Location
 
 
 @dataclass(frozen=True)
@@ -23,14 +21,14 @@ class Manifest:
     """A month's report: where its manifest is, and its files, all on the export's filesystem."""
 
     path: str
-    files: tuple[fs.FileInfo, ...]
+    files: tuple[ExportFile, ...]
 
     @property
     def is_parquet(self) -> bool:
         return all(file.path.endswith(".parquet") for file in self.files)
 
 
-def find_manifest(export: Location, month: date) -> Manifest | None:
+def find_manifest(export: Export, month: date) -> Manifest | None:
     """Return the manifest of `month`, or None when AWS has not delivered that month.
 
     Raises:
@@ -38,65 +36,46 @@ def find_manifest(export: Location, month: date) -> Manifest | None:
     """
     folders = (f"{month:%Y%m%d}-{next_month(month):%Y%m%d}", f"metadata/BILLING_PERIOD={month:%Y-%m}")
     for folder in folders:
-        found = [info for info in _list(export, f"{export.path}/{folder}") if info.base_name.endswith("-Manifest.json")]
+        found = [one for one in export.list_folder(f"{export.path}/{folder}") if one.name.endswith("-Manifest.json")]
         if len(found) > 1:
-            names = ", ".join(info.base_name for info in found)
+            names = ", ".join(one.name for one in found)
             raise BillError(
-                f"{export}: {folder} holds the manifests of several reports ({names}). Let `export` name the "
+                f"{export.uri}: {folder} holds the manifests of several reports ({names}). Let `export` name the "
                 f"folder of one report."
             )
         if found:
             return _read(export, found[0].path)
-    _check_root(export)
+    export.check_root()
     return None
 
 
-def _check_root(export: Location) -> None:
-    """Tell an export that has nothing for a month from one that is not there at all."""
-    root = export.path if export.is_local else export.path.partition("/")[0]
-    if export.filesystem.get_file_info(root).type == fs.FileType.NotFound:
-        kind = "folder" if export.is_local else "bucket"
-        raise BillError(f"{export}: there is no {kind} {root}. Check the address in `export`.")
-
-
-def _list(export: Location, folder: str) -> list[fs.FileInfo]:
+def _read(export: Export, path: str) -> Manifest:
     try:
-        return list(export.filesystem.get_file_info(fs.FileSelector(folder, allow_not_found=True)))
-    except OSError as error:
-        raise BillError(
-            f"{export}: cannot list {folder}: {error}. Check the address and that the reader may list and get "
-            f"objects there."
-        ) from error
-
-
-def _read(export: Location, path: str) -> Manifest:
-    try:
-        with export.filesystem.open_input_stream(path) as stream:
-            content: dict[str, Any] = json.loads(stream.read())
+        content: dict[str, Any] = json.loads(export.read_start(path))
         keys = content["reportKeys"] if "reportKeys" in content else content["dataFiles"]
-    except (ValueError, KeyError, OSError) as error:
+    except (ValueError, KeyError) as error:
         raise BillError(
             f"{path}: not a readable CUR manifest ({type(error).__name__}: {error}). AWS rewrites it at its next "
             "delivery; if it stays so, create the export anew."
         ) from error
-    infos = export.filesystem.get_file_info([_resolve(export, key) for key in keys]) if keys else []
-    for info in infos:
-        if info.type != fs.FileType.File:
-            raise BillError(
-                f"{path} names {info.path}, which is not there. Wait for AWS to finish its delivery, or restore the "
-                "object; the earlier partitions stay as they are."
-            )
-    return Manifest(path, tuple(infos))
+    paths = [_resolve(export, key) for key in keys]
+    found = export.find(paths)
+    if missing := [path for path in paths if path not in found]:
+        raise BillError(
+            f"{path} names {missing[0]}, which is not there. Wait for AWS to finish its delivery, or restore the "
+            "object; the earlier partitions stay as they are."
+        )
+    return Manifest(path, tuple(found[path] for path in paths))
 
 
-def _resolve(export: Location, key: str) -> str:
+def _resolve(export: Export, key: str) -> str:
     """Return where a manifest's key lies: keys are relative to the bucket, and `export` may be a copy elsewhere.
 
     The longest tail of the export's path that the key starts with is what both have in common.
     """
     key = posixpath.normpath(key.removeprefix("s3://"))
     if key.startswith(("..", "/")):
-        raise BillError(f"{export}: the manifest names {key!r}, outside the export. Create the export anew.")
+        raise BillError(f"{export.uri}: the manifest names {key!r}, outside the export. Create the export anew.")
     parts = export.path.strip("/").split("/")
     for start in range(len(parts)):
         common = "/".join(parts[start:]) + "/"

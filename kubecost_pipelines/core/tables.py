@@ -88,6 +88,26 @@ BILL_COSTS = (
 )
 COST_NAMES = tuple(column.name for column in BILL_COSTS)
 
+CONNECTION_STATUS = Table(
+    name="connection_status",
+    description="The Cloud Connection Status of a bill: whether it can be reached and has data.",
+    grain="ProviderKey × day of the check (the day's last one)",
+    key="provider/account id",
+    columns=(
+        Column("provider_key", "string", "`provider/account id`"),
+        Column(
+            "status",
+            "string",
+            "One of Kubecost's six: INITIAL_STATUS, MISSING_CONFIGURATION, INCOMPLETE_CONFIGURATION, "
+            "FAILED_CONNECTION, MISSING_DATA, SUCCESSFUL_CONNECTION",
+        ),
+        Column("since", "timestamp('UTC', 6)", "When the bill came into this status", "UTC"),
+        Column("checked_at", "timestamp('UTC', 6)", "When it was last checked", "UTC"),
+        Column("detail", "string", "What was found, in the provider's own words"),
+        Column("cure", "string", "What to do; empty when nothing is wrong"),
+    ),
+)
+
 CLOUD_BILLING = Table(
     name="cloud_billing",
     description="The bill of the day, FOCUS-named, at resource level, with every charge category.",
@@ -456,4 +476,13 @@ ASSET_COSTS = Table(
     ),
 )
 
-TABLES = (CLOUD_BILLING, IN_CLUSTER_ASSETS, ALLOCATIONS, ASSET_INVENTORY, RECONCILED_ASSETS, CLOUD_ASSETS, ASSET_COSTS)
+TABLES = (
+    CONNECTION_STATUS,
+    CLOUD_BILLING,
+    IN_CLUSTER_ASSETS,
+    ALLOCATIONS,
+    ASSET_INVENTORY,
+    RECONCILED_ASSETS,
+    CLOUD_ASSETS,
+    ASSET_COSTS,
+)

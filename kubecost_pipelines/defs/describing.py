@@ -63,7 +63,7 @@ def daily_asset(
         owners=list(settings.owners),
         description=f"{table.description}\n\nGrain: {table.grain}.",
         metadata={
-            "dagster/column_schema": _schema(table, settings),
+            "dagster/column_schema": column_schema(table, settings),
             "dagster/column_lineage": _lineage(table, deps),
             "dagster/table_name": ".".join([table.name, *parts]),
             "path": "/".join([settings.lake, table.name, *parts, "date=<day>", "data.parquet"]),
@@ -91,7 +91,8 @@ def check_spec(key: dg.AssetKey, expectation: Expectation) -> dg.AssetCheckSpec:
     return dg.AssetCheckSpec(expectation.name, asset=key, description=expectation.description)
 
 
-def _schema(table: Table, settings: Settings) -> dg.TableSchema:
+def column_schema(table: Table, settings: Settings) -> dg.TableSchema:
+    """Return the columns as the UI shows them; a table with the bill's tags has one more per label key."""
     labels = (
         settings.label_keys if any(column.name == "tags" and column.type == LABELS for column in table.columns) else ()
     )

@@ -53,11 +53,10 @@ def _store(provider: str, entry: Entry) -> Entry:
 
 
 def _aws_store(entry: Entry) -> Entry:
-    authorizer, role = entry.get("authorizer") or {}, entry.get("masterPayerARN")
+    authorizer, roles = entry.get("authorizer") or {}, [entry.get("masterPayerARN")]
     while authorizer.get("authorizerType") == "AWSAssumeRole":
-        if role:
-            raise ValueError("aws: a chain of roles is not supported; name one role that may read the export")
-        authorizer, role = authorizer.get("authorizer") or {}, authorizer.get("roleARN")
+        # Authorizers nest: the innermost is used first.
+        authorizer, roles = authorizer.get("authorizer") or {}, [authorizer.get("roleARN"), *roles]
     is_athena = any(entry.get(name) for name in ("athenaTable", "athenaDatabase", "table", "database"))
     bucket = entry.get("bucket") or entry.get("athenaBucketName")
     # An Athena entry's bucket holds query results, an S3 entry's the export itself.
@@ -70,5 +69,5 @@ def _aws_store(entry: Entry) -> Entry:
         "region": entry.get("region") or entry.get("athenaRegion"),
         "access_key_id": None if key_id == "AKIXXX" else key_id,  # what the documentation's sample says
         "secret_access_key": entry.get("serviceKeySecret") or authorizer.get("secret"),
-        "role_arn": role,
+        "role_arns": [role for role in roles if role],
     }

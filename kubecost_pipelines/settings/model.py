@@ -35,8 +35,8 @@ class CloudStoreSettings(_Part):
         None, description="Access key; omit both keys to use the provider's default chain."
     )
     secret_access_key: SecretStr | None = Field(None, description="Secret of that key; better left to the environment.")
-    role_arn: str | None = Field(None, description="Role to assume before reading.")
-    external_id: str | None = Field(None, description="External id to present with the role.")
+    role_arns: tuple[str, ...] = Field((), description="Roles to assume before reading, one after the other.")
+    external_id: str | None = Field(None, description="External id to present with the roles.")
     currency: str | None = Field(
         None, description="Currency to expect; others fail a check. Defaults to that of the clusters."
     )

@@ -126,7 +126,7 @@ def test_both_shapes_of_cloud_integration_are_read(tmp_path: Path, content: str,
     assert settings is not None
     assert [str(store.key) for store in settings.cloud_stores] == keys
     aws = settings.cloud_stores[0]
-    assert (aws.export, aws.region, aws.role_arn) == (export, "eu-west-1", "arn:aws:iam::1:role/R")
+    assert (aws.export, aws.region, aws.role_arns) == (export, "eu-west-1", ("arn:aws:iam::1:role/R",))
     assert aws.secret_access_key is not None
     assert aws.secret_access_key.get_secret_value() == "hush-hush"
     assert "hush-hush" not in repr(settings)
