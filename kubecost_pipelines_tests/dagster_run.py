@@ -53,6 +53,13 @@ class Deployment:
         )
         return _record(result)
 
+    def last_check(self, asset: str, name: str) -> bool | None:
+        """Return whether the check passed when it was last recorded."""
+        key = dg.AssetCheckKey(dg.AssetKey(asset.split("/")), name)
+        [record] = self.instance.event_log_storage.get_asset_check_execution_history(key, limit=1)
+        event = record.event and record.event.dagster_event
+        return event.asset_check_evaluation_data.passed if event else None
+
     def materialized_days(self, asset: str) -> set[str]:
         return self.instance.get_materialized_partitions(dg.AssetKey(asset.split("/")))
 

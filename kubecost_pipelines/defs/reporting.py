@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import dagster as dg
 import ibis.expr.types as ir
@@ -19,8 +19,8 @@ else:
     Materialized = dg.MaterializeResult
 """What an asset body returns. Dagster reads annotations, and does not know its own class with a parameter."""
 
-SHOWN = 20
-"""Rows of a table in the UI; the whole is a query away."""
+SHOWN, FOUND = 20, 200
+"""Rows of a table in the UI, and offenders that a check looks for; the whole is a query away."""
 
 
 def window_of(context: dg.AssetExecutionContext) -> Window:
@@ -49,7 +49,7 @@ class Report:
     def check(self, expectation: Expectation, rows: ir.Table) -> None:
         """Run an expectation on a batch; its failures add up over the batches."""
         self._expectations[expectation.name] = expectation
-        found = expectation.offenders(rows).limit(10 * SHOWN).to_pyarrow().to_pylist()
+        found = expectation.offenders(rows).limit(FOUND).to_pyarrow().to_pylist()
         self._offenders.setdefault(expectation.name, []).extend(found)
 
     def note(self, expectation: Expectation, offenders: Sequence[Mapping[str, Any]]) -> None:
@@ -64,26 +64,32 @@ class Report:
             dagster.Failure: some days failed. The others are published and recorded; the failed ones are as before.
         """
         if self.failures:
-            self._record_what_succeeded()
+            self._fail()
         for one in self.written:
             self.context.add_asset_metadata(self._figures(one), partition_key=str(one.day))
         return dg.MaterializeResult(check_results=self._check_results())
 
-    def _record_what_succeeded(self) -> None:
+    def _fail(self) -> NoReturn:
+        # What a step returns or logs through its context is dropped when it fails; these events are not.
+        instance, key = self.context.instance, self.context.asset_key
         for one in self.written:
-            # Events logged through the context are dropped when the step fails.
-            self.context.instance.report_runless_asset_event(
-                dg.AssetMaterialization(self.context.asset_key, partition=str(one.day), metadata=self._figures(one))
+            instance.report_runless_asset_event(
+                dg.AssetMaterialization(key, partition=str(one.day), metadata=self._figures(one))
             )
+        for found in self._check_results():
+            evaluation = dg.AssetCheckEvaluation(
+                key,
+                found.check_name or "",
+                found.passed,
+                metadata=found.metadata,
+                severity=found.severity,
+                description=found.description,
+            )
+            instance.report_runless_asset_event(evaluation)
         lines = [f"{what}: {error}" for what, error in self.failures.items()]
         raise dg.Failure(
             description="\n".join([f"{len(lines)} failed, {len(self.written)} days written.", *lines]),
-            metadata={
-                "failed": dg.MetadataValue.md(
-                    "\n".join(f"- **{what}**: {error}" for what, error in self.failures.items())
-                )
-            },
-            allow_retries=True,
+            metadata={"failed": dg.MetadataValue.md("\n".join(f"- {line}" for line in lines))},
         )
 
     def _figures(self, one: Written) -> dict[str, Any]:
@@ -107,7 +113,7 @@ class Report:
             passed=not offenders,
             severity=severity,
             metadata=metadata,
-            description=f"{len(offenders)} found; the worst are listed." if offenders else None,
+            description=f"{len(offenders)}{' or more' * (len(offenders) >= FOUND)} found." if offenders else None,
         )
 
 

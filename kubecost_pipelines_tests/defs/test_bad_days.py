@@ -158,6 +158,7 @@ def test_a_bill_that_is_not_conserved_is_not_published(
 
     assert not result.success
     assert "the bill is not conserved" in result.error
+    assert run.last_check(f"reconciled_assets/aws/{ACCOUNT}", "bill_is_conserved") is False
     known = lake.describe(RECONCILED_ASSETS, ("aws", ACCOUNT), date(2026, 10, 5))
     assert known is not None
     assert float(known.sums["billed_cost"]) == pytest.approx(641.712 / 31, abs=1e-3)

@@ -65,35 +65,51 @@ NUMBERS: dict[str, Source] = {
 def measures(line: ir.Table) -> dict[str, ir.Value]:
     """Return what is summed over the lines of a day, from the columns of `NUMBERS`.
 
-    A measure that ends in `_missing` is 1 where a cost that is due is empty. `unblended` is what the invoice
-    adds up; `net` is the same after private discounts, which AWS moves into the usage lines where it fills
-    the net columns (the discount lines then have a net cost of nothing).
+    `unblended` is what the invoice adds up; `net` is the same after private discounts, which AWS moves into the
+    usage lines where it fills the net columns (the discount lines then have a net cost of nothing). `commitment`
+    is the part of a commitment that the line uses or wastes. A measure that ends in `_missing` is 1 where a cost
+    that is due is empty.
     """
     is_discount = line.charge_type.isin(DISCOUNTS)
     unblended = line.unblended_cost.fill_null(0)
     has_net = "net_unblended_cost" in line.columns
     net = line.net_unblended_cost.fill_null(ibis.ifelse(is_discount, 0, unblended)) if has_net else unblended
     rate_cost = (_number(line, "on_demand_rate", "float64") * _number(line, "usage_amount", "float64")).cast(COST)
-    reservation, savings_plan = _number(line, "reservation_cost"), _number(line, "savings_plan_cost")
-    unused = _number(line, "unused_upfront").fill_null(0) + _number(line, "unused_recurring").fill_null(0)
+    commitment = _commitment(line)
+    net_commitment = ibis.coalesce(_net_commitment(line), commitment)
     return {
         "usage_quantity": _number(line, "usage_amount", "float64"),
         "unblended": unblended,
         "net": net,
         "on_demand": ibis.coalesce(_number(line, "on_demand_cost"), rate_cost, unblended),
-        "reservation": reservation,
-        "net_reservation": ibis.coalesce(_number(line, "net_reservation_cost"), reservation),
-        "unused_reservation": unused,
-        "net_unused_reservation": ibis.coalesce(
-            _number(line, "net_unused_upfront") + _number(line, "net_unused_recurring"), unused
-        ),
-        "savings_plan": savings_plan,
-        "net_savings_plan": ibis.coalesce(_number(line, "net_savings_plan_cost"), savings_plan),
-        "unused_savings_plan": _number(line, "commitment") - _number(line, "used_commitment"),
-        "unblended_missing": line.unblended_cost.isnull().cast("int64"),
-        "reservation_missing": reservation.isnull().cast("int64"),
-        "savings_plan_missing": savings_plan.isnull().cast("int64"),
+        "commitment": commitment,
+        "net_commitment": net_commitment,
+        "unblended_missing": line.unblended_cost.isnull().cast("int8"),
+        "commitment_missing": commitment.isnull().cast("int8"),
     }
+
+
+def _commitment(line: ir.Table) -> ir.Value:
+    """Return what a reservation or a Savings Plan costs on this line, by its type: used, or paid for and unused."""
+    unused = _number(line, "unused_upfront").fill_null(0) + _number(line, "unused_recurring").fill_null(0)
+    return ibis.cases(
+        (line.charge_type == "DiscountedUsage", _number(line, "reservation_cost")),
+        (line.charge_type == "SavingsPlanCoveredUsage", _number(line, "savings_plan_cost")),
+        (line.charge_type == "RIFee", unused),
+        (
+            line.charge_type == "SavingsPlanRecurringFee",
+            _number(line, "commitment") - _number(line, "used_commitment"),
+        ),
+    )
+
+
+def _net_commitment(line: ir.Table) -> ir.Value:
+    """Return the same after private discounts; null where the report does not tell."""
+    return ibis.cases(
+        (line.charge_type == "DiscountedUsage", _number(line, "net_reservation_cost")),
+        (line.charge_type == "SavingsPlanCoveredUsage", _number(line, "net_savings_plan_cost")),
+        (line.charge_type == "RIFee", _number(line, "net_unused_upfront") + _number(line, "net_unused_recurring")),
+    )
 
 
 def _number(line: ir.Table, name: str, type_: str = COST) -> ir.Value:
@@ -119,7 +135,7 @@ RULES: dict[str, ChargeRule] = {
     # In the order of the fields: category, then list, contracted, billed, effective, amortized and net cost.
     "Usage": ChargeRule("Usage", "on_demand", "unblended", "net", "net", "unblended", "net"),
     "DiscountedUsage": ChargeRule(
-        "Usage", "on_demand", "on_demand", "net", "net_reservation", "reservation", "net", "reservation_missing", "Used"
+        "Usage", "on_demand", "on_demand", "net", "net_commitment", "commitment", "net", "commitment_missing", "Used"
     ),
     # The negation rows take back what the covered rows cost: neither is on the invoice, so neither is billed.
     "SavingsPlanCoveredUsage": ChargeRule(
@@ -127,15 +143,15 @@ RULES: dict[str, ChargeRule] = {
         "on_demand",
         "unblended",
         "zero",
-        "net_savings_plan",
-        "savings_plan",
+        "net_commitment",
+        "commitment",
         "net",
-        "savings_plan_missing",
+        "commitment_missing",
         "Used",
     ),
     "SavingsPlanNegation": ChargeRule("Usage", "zero", "zero", "zero", "zero", "zero", "net"),
     "SavingsPlanRecurringFee": ChargeRule(
-        "Purchase", "net", "net", "net", "unused_savings_plan", "unused_savings_plan", "net", commitment_status="Unused"
+        "Purchase", "net", "net", "net", "net_commitment", "commitment", "net", commitment_status="Unused"
     ),
     "SavingsPlanUpfrontFee": ChargeRule("Purchase", "net", "net", "net", "zero", "zero", "net"),
     "RIFee": ChargeRule(
@@ -143,8 +159,8 @@ RULES: dict[str, ChargeRule] = {
         "net",
         "net",
         "net",
-        "net_unused_reservation",
-        "unused_reservation",
+        "net_commitment",
+        "commitment",
         "net",
         commitment_status="Unused",
     ),
