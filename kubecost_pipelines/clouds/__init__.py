@@ -3,6 +3,7 @@
 A store reads its bill for a window of days within one month; what the lines mean is `core.bills`' work.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -28,6 +29,8 @@ class Bill:
     rows: ir.Table | None
     inputs: dict[str, str] = field(default_factory=dict)
     """File -> fingerprint (size and modification time): a change means a restated bill."""
+    complete: Callable[[ir.Table], ir.Table] | None = None
+    """Rows to add, from the computed ones."""
     missing: str = ""
     """Why there is no bill, when there is none."""
     source: str = ""

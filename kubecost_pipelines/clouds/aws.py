@@ -13,7 +13,7 @@ from ibis.backends.duckdb import Backend
 from kubecost_pipelines.clouds import Bill, BillError, Connection, unreadable
 from kubecost_pipelines.clouds.cur_manifest import Manifest, find_manifest
 from kubecost_pipelines.clouds.exports import ExportFile, open_export
-from kubecost_pipelines.core.bills.aws_lines import UnknownBillError, normalise
+from kubecost_pipelines.core.bills.aws_lines import UnknownBillError, normalise, residual
 from kubecost_pipelines.core.connection_status import ConnectionEvent
 from kubecost_pipelines.core.window import DAY, Window
 from kubecost_pipelines.settings import CloudStoreSettings
@@ -40,7 +40,7 @@ class AwsStore:
         inputs = {file.path.removeprefix(self._export.path + "/"): file.fingerprint for file in manifest.files}
         try:
             report = self._open_report(manifest, engine)
-            return Bill(normalise(report, window, self._label_keys), inputs, source=manifest.path)
+            return Bill(normalise(report, window, self._label_keys), inputs, residual, source=manifest.path)
         except UnknownBillError as error:
             raise BillError(f"{self._key}: {manifest.path}: {error}") from error
         except duckdb.Error as error:

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
@@ -33,6 +33,9 @@ METADATA_KEY = "kubecost_pipelines"
 FILE_NAME = "data.parquet"
 STALE_SECONDS = 3600
 """Age at which a temporary file is certainly a dead writer's."""
+
+
+Completion = Callable[[ir.Table], ir.Table]
 
 
 class LakeError(Exception):
@@ -104,18 +107,22 @@ class Lake:
         columns = {n: rows[n].cast(t) if n in rows.columns else ibis.null().cast(t) for n, t in schema.items()}
         return rows.select(**columns, **{name: rows[name] for name in extra})
 
-    def stage(self, table: Table, rows: ir.Table, engine: Backend) -> "Staged":
+    def stage(self, table: Table, rows: ir.Table, engine: Backend, complete: Completion | None = None) -> "Staged":
         """Compute `rows` once, so that they can be checked before anything is replaced.
 
         Args:
             table: which table; `rows` must have its columns, `date`, and may have columns per label key besides.
             rows: bound to `engine`.
             engine: computes and holds the rows.
+            complete: rows to add, from the computed ones.
         """
         missing = [name for name in ("date", *table.names) if name not in rows.columns]
         if missing:
             raise LakeError(f"{table.name}: the rows lack {', '.join(missing)}; this is a bug, please report it.")
         computed = engine.create_table(f"staged_{uuid4().hex}", rows, temp=True)
+        if complete:
+            more = ibis.to_sql(complete(computed), dialect="duckdb")
+            engine.con.execute(f"INSERT INTO {computed.get_name()} {more}").fetchall()
         costs = [name for name in table.names if name.endswith(("cost", "adjustment"))]
         sums = {name: computed[name].sum().fill_null(0) for name in costs}
         summed = computed.group_by("date").aggregate(rows=computed.count(), **sums).to_pyarrow().to_pylist()

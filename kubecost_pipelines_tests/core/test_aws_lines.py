@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from kubecost_pipelines.core.bills.aws_cur import RULES, canonical_name
-from kubecost_pipelines.core.bills.aws_lines import RESIDUAL, UnknownBillError, normalise
+from kubecost_pipelines.core.bills.aws_lines import RESIDUAL, UnknownBillError, normalise, residual
 from kubecost_pipelines.core.window import Window
 from kubecost_pipelines_tests.core.tables import rows
 
@@ -44,7 +44,8 @@ def report(lines: list[dict[str, str]]) -> ir.Table:
 
 
 def bill(*lines: dict[str, str], labels: tuple[str, ...] = ()) -> list[dict[str, Any]]:
-    return rows(normalise(report(list(lines)), MONTH, labels))
+    named = normalise(report(list(lines)), MONTH, labels)
+    return rows(named.union(residual(named)))
 
 
 def costs(row: dict[str, Any]) -> dict[str, Decimal]:

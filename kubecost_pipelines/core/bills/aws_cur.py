@@ -208,13 +208,13 @@ def provider_id(row: ir.Table) -> ir.StringValue:
 
     A load balancer's ARN ends in the id; a Fargate pod is billed twice, by CPU and by memory, and would collide.
     """
-    tail = row.resource_id.re_extract(r"^.+/([^/]+)$", 1)
-    fargate = (row.service_name == "AmazonEKS") & row.resource_id.contains(":pod/")
     resource = row.resource_id.nullif("")
+    tail = row.resource_id.re_extract(r"^.+/([^/]+)$", 1).nullif("")
+    part = ibis.cases((row.sku_meter.contains("CPU"), "/CPU"), (row.sku_meter.contains("GB"), "/RAM"), else_="")
     return ibis.cases(
-        (row.service_name.isin(["AWSELB", "AmazonFSx"]) & (tail != ""), tail),
-        (fargate & row.sku_meter.contains("CPU"), resource + "/CPU"),
-        (fargate & row.sku_meter.contains("GB"), resource + "/RAM"),
+        # The services first, so that the text functions run on their few rows only.
+        (row.service_name.isin(["AWSELB", "AmazonFSx"]), tail.fill_null(resource)),
+        ((row.service_name == "AmazonEKS") & row.resource_id.contains(":pod/"), resource + part),
         else_=resource,
     )
 
@@ -241,7 +241,8 @@ def category(row: ir.Table) -> ir.StringValue:
 
 def cluster_of_arn(row: ir.Table) -> ir.StringValue:
     """Return the cluster that an EKS ARN names (`…:cluster/<name>` or `…:pod/<name>/…`), else null."""
-    return row.resource_id.re_extract(r"^arn:[^:]*:eks:[^:]*:[^:]*:(?:cluster|pod)/([^/]+)", 1).nullif("")
+    name = row.resource_id.re_extract(r"^arn:[^:]*:eks:[^:]*:[^:]*:(?:cluster|pod)/([^/]+)", 1)
+    return ibis.ifelse(row.service_name == "AmazonEKS", name.nullif(""), None)
 
 
 def canonical_name(header: str) -> str:

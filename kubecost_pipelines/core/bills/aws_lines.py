@@ -26,8 +26,9 @@ class UnknownBillError(ValueError):
 def normalise(report: ir.Table, window: Window, label_keys: Sequence[str]) -> ir.Table:
     """Return the rows of `cloud_billing` for the days of `window`, with `date` and a column per label key.
 
-    Every line of the report lies in exactly one day: one whose usage starts outside the report's billing
-    period (a late correction) counts on the nearest day within, and keeps its own `charge_period_start`.
+    Together with its `residual`, what is billed is the invoice. Every line of the report lies in exactly one day: one
+    whose usage starts outside the report's billing period (a late correction) counts on the nearest day within, and
+    keeps its own `charge_period_start`.
 
     Args:
         report: the lines of ONE billing period as AWS delivers them: CSV as text, or Parquet.
@@ -39,8 +40,7 @@ def normalise(report: ir.Table, window: Window, label_keys: Sequence[str]) -> ir
     """
     lines, tags = _read_lines(report, window, label_keys)
     daily = _sum_to_days(lines, tags)
-    named = _name_as_focus(daily, tags, window.start.date().replace(day=1), label_keys)
-    return named.union(_residual(named))
+    return _name_as_focus(daily, tags, window, label_keys)
 
 
 def source_columns(report: ir.Table) -> list[str]:
@@ -89,9 +89,7 @@ def _read_lines(report: ir.Table, window: Window, label_keys: Sequence[str]) -> 
     start = names.find(aws_cur.USAGE_START)
     assert start is not None  # noqa: S101 - `check` has seen it
     columns["charge_period_start"] = _as_day(report[start])
-    lines = report.select(**columns)
-    lines = lines.mutate(date=_clamp(lines.charge_period_start, window))
-    return _within(lines, window), {key: f"tag_{position}" for position, key in enumerate(tags)}
+    return _within(report.select(**columns), window), {key: f"tag_{position}" for position, key in enumerate(tags)}
 
 
 def _as_number(column: ir.Value, source: Source) -> ir.Value:
@@ -156,13 +154,13 @@ def _tag_values(report: ir.Table, names: _Names, canonical: str) -> list[ir.Stri
 
 
 def _sum_to_days(lines: ir.Table, tags: dict[str, str]) -> ir.Table:
-    keys = ["date", "charge_period_start", *(key for key in aws_cur.KEYS if key in lines.columns), *tags.values()]
+    keys = ["charge_period_start", *(key for key in aws_cur.KEYS if key in lines.columns), *tags.values()]
     measured = lines.select(*keys, **aws_cur.measures(lines))
     sums = {name: measured[name].sum() for name in measured.columns if name not in keys}
     return measured.group_by(keys).aggregate(line_items=measured.count(), **sums)
 
 
-def _name_as_focus(daily: ir.Table, tags: dict[str, str], period: date, label_keys: Sequence[str]) -> ir.Table:
+def _name_as_focus(daily: ir.Table, tags: dict[str, str], window: Window, label_keys: Sequence[str]) -> ir.Table:
     absent = [key for key in aws_cur.KEYS if key not in daily.columns]
     daily = daily.mutate(**{key: ibis.null().cast("string") for key in absent})
     reservation, savings_plan = _present(daily.reservation_arn), _present(daily.savings_plan_arn)
@@ -178,7 +176,7 @@ def _name_as_focus(daily: ir.Table, tags: dict[str, str], period: date, label_ke
     costs = {name: _cost(daily, name) for name in COST_NAMES if name != "invoiced_cost"}
     columns: dict[str, ir.Value] = {
         "provider_name": ibis.literal("AWS"),
-        "billing_period_start": ibis.date(period),
+        "billing_period_start": ibis.date(_billing_period(window)[0]),
         "charge_category": _by_rule(daily, "charge_category"),
         "charge_class": ibis.null().cast("string"),
         "pricing_category": _pricing_category(daily),
@@ -198,7 +196,12 @@ def _name_as_focus(daily: ir.Table, tags: dict[str, str], period: date, label_ke
         **labels,
     }
     kept = {name: daily[name] for name in CLOUD_BILLING.names if name not in columns}
-    named = {"date": daily.date, **kept, **columns, "resource_id": daily.resource_id.nullif("")}
+    named = {
+        "date": _clamp(daily.charge_period_start, window),
+        **kept,
+        **columns,
+        "resource_id": daily.resource_id.nullif(""),
+    }
     schema = CLOUD_BILLING.schema()
     ordered = ["date", *CLOUD_BILLING.names, *labels]
     return daily.select(**{n: named[n].cast(schema[n]) if n in schema else named[n] for n in ordered})
@@ -271,11 +274,12 @@ def _tag_map(daily: ir.Table, tags: dict[str, str]) -> ir.MapValue:
     return ibis.map(present.map(lambda pair: pair.key), present.map(lambda pair: pair.value))
 
 
-def _residual(named: ir.Table) -> ir.Table:
+def residual(named: ir.Table) -> ir.Table:
     """Return one row per day and account for what `billed_cost` lacks of the invoice, where it lacks anything.
 
-    Savings Plan covered usage and its negation are both billed at nothing, and cancel on the invoice; where
-    they do not (a negation that comes on another day), the difference stays visible here instead of being lost.
+    It completes the rows of `normalise`, and is mostly empty. Savings Plan covered usage and its negation are both
+    billed at nothing, and cancel on the invoice; where they do not (a negation that comes on another day), the
+    difference stays visible here instead of being lost.
     """
     keys = ["date", "billing_period_start", "billing_account_id", "sub_account_id", "billing_currency", "provider_name"]
     gap = named.group_by(keys).aggregate(billed_cost=named.invoiced_cost.sum() - named.billed_cost.sum())
