@@ -1,6 +1,8 @@
 """A bill to measure with: a month of a legacy Cost and Usage Report, as AWS lays it out.
 
-A million lines name 110,000 resources: few run all month, many a few hours. No order of lines is promised, as by AWS.
+A million lines name 36,000 resources: few run all month, most about a day, half of them on each side of a midnight.
+Eight lines make a daily row (sixteen in the bill that koku-nise writes; 24 where everything runs all day). Lines come
+hour by hour, and within an hour in no order.
 """
 
 import json
@@ -15,12 +17,11 @@ MONTH, LAST_DAY = date(2026, 10, 1), date(2026, 10, 31)
 PAYER = "111122223333"
 LABEL_KEYS = ("team", "env", "app")
 REPORT = "cur"
-LINES_PER_FILE = 1_000_000
-RESOURCES_PER_MILLION_LINES = 110_000
+RESOURCES_PER_MILLION_LINES = 36_000
 
 RESOURCES = """
-SELECT r, hash(r) AS h, r % 100 AS kind,
-    CASE WHEN r % 200 = 7 THEN 744 WHEN r % 20 = 3 THEN 24 ELSE 2 + h % 6 END AS hours,
+SELECT r, (hash(r) >> 2)::BIGINT AS h, r % 100 AS kind,
+    CASE WHEN r % 199 = 7 THEN 744 WHEN r % 20 = 3 THEN 24 ELSE 12 + h % 25 END AS hours,
     (h // 7) % (744 - hours + 1) AS first_hour,
     CASE WHEN kind < 30 THEN 'node' WHEN kind < 73 THEN 'volume' WHEN kind < 78 THEN 'balancer'
         WHEN kind < 83 THEN 'bucket' WHEN kind < 88 THEN 'database' WHEN kind < 99 THEN 'function' ELSE 'fee' END
@@ -29,11 +30,11 @@ SELECT r, hash(r) AS h, r % 100 AS kind,
     format('{:017x}', r * 2654435761 + 1152921504606) AS hex,
     r % 73 < 70 AND kind < 73 AS is_in_cluster,
     'prod-' || (h // 13) % 8 AS cluster,
-    format('us-east-1{}', chr(97 + (h // 17)::INT8 % 3)) AS zone,
+    (['us-east-1a', 'us-east-1b', 'us-east-1c'])[1 + h % 3] AS zone,
     (['m5.large', 'm5.xlarge', 'c6i.2xlarge', 'r6g.4xlarge'])[1 + h % 4] AS instance_type
-FROM (SELECT unnest(range({first}, {last})) AS r)
+FROM (SELECT unnest(range(getvariable('first_id'), getvariable('end_id'))) AS r)
 """
-"""Three of four resources are nodes and volumes, nearly all of them of a Kubernetes cluster."""
+"""Seven of ten resources are nodes and volumes of Kubernetes clusters."""
 
 LINES = """
 SELECT *, TIMESTAMP '2026-10-01' + to_hours((first_hour + k)::INT) AS start,
@@ -41,7 +42,7 @@ SELECT *, TIMESTAMP '2026-10-01' + to_hours((first_hour + k)::INT) AS start,
         WHEN 'bucket' THEN 'AmazonS3' WHEN 'database' THEN 'AmazonRDS' WHEN 'function' THEN 'AWSLambda'
         ELSE 'ComputeSavingsPlans' END AS service,
     CASE WHEN what = 'fee' THEN (['SavingsPlanRecurringFee', 'RIFee', 'Tax', 'Credit'])[1 + h % 4]
-        WHEN k % 8 = 7 THEN 'EdpDiscount'
+        WHEN r % 4 = 1 AND k % 2 = 1 THEN 'EdpDiscount'
         WHEN what = 'node' AND k % 4 < 3 AND kind % 10 IN (5, 6) THEN 'DiscountedUsage'
         WHEN what = 'node' AND k % 4 < 3 AND kind % 10 > 6
             THEN if(k % 2 = 0, 'SavingsPlanCoveredUsage', 'SavingsPlanNegation')
@@ -60,7 +61,7 @@ SELECT *, TIMESTAMP '2026-10-01' + to_hours((first_hour + k)::INT) AS start,
     round((1 + h % 997) / 3111.0, 10) AS rate, round(0.1 + (hash(r, k) % 1000) / 1007.0, 10) AS amount,
     round(rate * amount * if(type IN ('SavingsPlanNegation', 'EdpDiscount', 'Credit'), -1, 1), 10) AS cost
 FROM (SELECT *, unnest(range(hours)) AS k FROM resources)
-ORDER BY hash(r, k, 1)
+ORDER BY start, hash(r, k)
 """
 
 FILLED = {
@@ -145,11 +146,11 @@ TAGS = tuple(name for name in FILLED if name.startswith("resourceTags/") and not
 _EMPTY = {
     "bill": "InvoiceId InvoicingEntity",
     "lineItem": "TaxType",
-    "product": "availability capacitystatus clockSpeed currentGeneration databaseEngine dedicatedEbsThroughput "
-    "deploymentOption durability ecu engineCode enhancedNetworkingSupported fromLocation fromLocationType fromRegionCode "
-    "group groupDescription intelAvxAvailable licenseModel marketoption maxIopsvolume maxThroughputvolume maxVolumeSize "
-    "memory networkPerformance normalizationSizeFactor operation physicalProcessor preInstalledSw processorArchitecture "
-    "servicename storageClass storageMedia toLocation toLocationType toRegionCode transferType volumeApiName volumeType",
+    "product": "availability capacitystatus currentGeneration databaseEngine dedicatedEbsThroughput "
+    "deploymentOption durability ecu engineCode enhancedNetworkingSupported fromLocation fromLocationType "
+    "fromRegionCode group groupDescription licenseModel maxIopsvolume maxThroughputvolume maxVolumeSize "
+    "memory networkPerformance normalizationSizeFactor operation processorArchitecture "
+    "servicename storageClass storageMedia toLocation toLocationType toRegionCode transferType volumeType",
     "pricing": "LeaseContractLength OfferingClass PurchaseOption",
     "reservation": "AvailabilityZone EndTime ModificationStatus NumberOfReservations StartTime SubscriptionId "
     "UnitsPerReservation",
@@ -159,11 +160,11 @@ _EMPTY = {
 COLUMNS = FILLED | {f"{group}/{name}": "''" for group, names in _EMPTY.items() for name in names.split()}
 
 
-def write_parquet_export(folder: Path, lines: int) -> None:
-    """Write the month as Parquet for Athena: files of a million lines, costs as doubles."""
+def write_parquet_export(folder: Path, lines: int, files: int) -> None:
+    """Write the month as Parquet for Athena, costs as doubles: so many files, each of so many lines."""
     columns = ", ".join(f"{sql} AS {canonical_name(name)}" for name, sql in COLUMNS.items())
     keys = []
-    for number in range(max(1, lines // LINES_PER_FILE)):
+    for number in range(files):
         file = folder / f"year=2026/month=10/{REPORT}-{number + 1:05d}.snappy.parquet"
         _write_lines(file, columns, "FORMAT parquet, COMPRESSION snappy", number, lines)
         keys.append(f"{folder.name}/{file.relative_to(folder)}")
@@ -171,8 +172,8 @@ def write_parquet_export(folder: Path, lines: int) -> None:
 
 
 def write_csv_export(folder: Path, lines: int) -> None:
-    """Write the same lines as a gzipped CSV, with the names that AWS gives the columns there."""
-    times = {name: sql for name, sql in COLUMNS.items() if name.endswith("Date")}
+    """Write the lines of the first file as a gzipped CSV, with the names that AWS gives the columns there."""
+    times = {name: sql for name, sql in COLUMNS.items() if name.endswith(("StartDate", "EndDate"))}
     texts = {name: f"strftime({sql}, '%Y-%m-%dT%H:%M:%SZ')" for name, sql in times.items()}
     columns = ", ".join(f'{sql} AS "{name}"' for name, sql in (COLUMNS | texts).items())
     file = folder / f"20261001-20261101/11111111-2222-3333-4444-555555555555/{REPORT}-00001.csv.gz"
@@ -180,12 +181,17 @@ def write_csv_export(folder: Path, lines: int) -> None:
     _write_manifest(folder, [f"{folder.name}/{file.relative_to(folder)}"])
 
 
+def create_resources(engine: duckdb.DuckDBPyConnection, number: int, lines: int) -> None:
+    """Create the temporary table `resources`: those that the lines of one file are about."""
+    count = RESOURCES_PER_MILLION_LINES * lines // 1_000_000
+    engine.execute(f"SET VARIABLE first_id = {number * count}; SET VARIABLE end_id = {(number + 1) * count}")
+    engine.execute(f"CREATE TEMP TABLE resources AS {RESOURCES}")
+
+
 def _write_lines(file: Path, columns: str, options: str, number: int, lines: int) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    resources = RESOURCES_PER_MILLION_LINES * min(lines, LINES_PER_FILE) // LINES_PER_FILE
-    first = number * resources
     with duckdb.connect() as engine:
-        engine.execute(f"CREATE VIEW resources AS {RESOURCES.replace('{first}', str(first)).replace('{last}', str(first + resources))}")
+        create_resources(engine, number, lines)
         engine.execute(f"CREATE TABLE lines AS {LINES}")
         engine.execute(f"COPY (SELECT {columns} FROM lines) TO '{file}' ({options})")
 
@@ -193,4 +199,4 @@ def _write_lines(file: Path, columns: str, options: str, number: int, lines: int
 def _write_manifest(folder: Path, keys: list[str]) -> None:
     manifest = folder / f"20261001-20261101/{REPORT}-Manifest.json"
     manifest.parent.mkdir(parents=True, exist_ok=True)
-    manifest.write_text(json.dumps({"reportName": REPORT, "compression": "-", "reportKeys": keys}, indent=1))
+    manifest.write_text(json.dumps({"reportName": REPORT, "reportKeys": keys}, indent=1))

@@ -41,10 +41,6 @@ def same_name(name: ir.StringValue) -> ir.StringValue:
     return name.lower().re_replace("[^a-z0-9]+", "_")
 
 
-def _tag(bill: ir.Table, key: str) -> ir.StringValue:
-    return bill.tags.get(key, None)
-
-
 def _where(condition: ir.BooleanValue, key: ir.StringValue) -> ir.StringValue:
     return ibis.ifelse(condition, key, None)
 
@@ -66,7 +62,7 @@ MATCH_RULES = (
         of_asset=lambda asset: _where(asset.asset_type == "Disk", _joined(asset.volume_name)),
         of_bill=lambda bill: _where(
             bill.category == "Storage",
-            _joined(ibis.coalesce(_tag(bill, "kubernetes.io/created-for/pv/name"), bill.provider_id)),
+            _joined(ibis.coalesce(bill.persistent_volume, bill.provider_id)),
         ),
     ),
     MatchRule(
@@ -75,7 +71,7 @@ MATCH_RULES = (
             asset.asset_type == "LoadBalancer", _joined(same_name(asset.cluster), asset.name)
         ),
         of_bill=lambda bill: _where(
-            bill.category == "Network", _joined(same_name(bill.cluster), _tag(bill, "kubernetes.io/service-name"))
+            bill.category == "Network", _joined(same_name(bill.cluster), bill.kubernetes_service)
         ),
     ),
     MatchRule(

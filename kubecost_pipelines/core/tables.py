@@ -186,7 +186,22 @@ CLOUD_BILLING = Table(
         ),
         Column("cluster", "string", "The cluster that tags or ids name, as the bill writes it", sources=("bill",)),
         Column(
-            "tags", LABELS, "The configured label keys and the Kubernetes keys found on the charge", sources=("bill",)
+            "kubernetes_service",
+            "string",
+            "The service that the tag `kubernetes.io/service-name` names",
+            sources=("bill",),
+        ),
+        Column(
+            "persistent_volume",
+            "string",
+            "The volume that the tag `kubernetes.io/created-for/pv/name` names",
+            sources=("bill",),
+        ),
+        Column(
+            "tags",
+            "string",
+            "FOCUS Tags: a JSON object of the configured label keys and the Kubernetes keys found on the charge",
+            sources=("bill",),
         ),
         Column("line_items", "int64", "Lines of the bill behind the row", "lines", ("bill",)),
         Column(

@@ -8,7 +8,7 @@ import dagster as dg
 
 from kubecost_pipelines.core.expectations import Expectation
 from kubecost_pipelines.core.provider_key import ProviderKey
-from kubecost_pipelines.core.tables import LABELS, Column, Table, label_column
+from kubecost_pipelines.core.tables import Column, Table, label_column
 from kubecost_pipelines.defs.reporting import Materialized
 from kubecost_pipelines.settings import ClusterSettings, Settings
 
@@ -93,9 +93,7 @@ def check_spec(key: dg.AssetKey, expectation: Expectation) -> dg.AssetCheckSpec:
 
 def column_schema(table: Table, settings: Settings) -> dg.TableSchema:
     """Return the columns as the UI shows them; a table with the bill's tags has one more per label key."""
-    labels = (
-        settings.label_keys if any(column.name == "tags" and column.type == LABELS for column in table.columns) else ()
-    )
+    labels = settings.label_keys if "tags" in table.names else ()
     flattened = [Column(label_column(key), "string", f"Value of the tag `{key}`") for key in labels]
     return dg.TableSchema(
         columns=[

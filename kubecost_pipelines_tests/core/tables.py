@@ -40,7 +40,6 @@ def bill_table(charges: list[dict[str, Any]]) -> ir.Table:
         "is_kubernetes": False,
         "missing_cost_lines": 0,
         "line_items": 1,
-        "tags": {},
     }
     rows = [
         {"date": DAY, **plain, **dict.fromkeys(COST_NAMES, charge.get("cost", "0")), **charge} for charge in charges

@@ -1,5 +1,6 @@
 """What each kind of line on an AWS bill costs: every expected figure is worked out by hand from the line."""
 
+import json
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -344,10 +345,23 @@ def test_the_configured_labels_become_tags_and_columns() -> None:
 
     found = bill(web, none, labels=("team", "env"))
 
-    assert [(row["label_team"], row["label_env"], dict(row["tags"])) for row in found] == [
+    assert [(row["label_team"], row["label_env"], json.loads(row["tags"])) for row in found] == [
         ("web", None, {"team": "web"}),
         (None, None, {}),
     ]
+
+
+def test_tags_that_kubernetes_sets_are_columns_and_json_survives_quotes() -> None:
+    charge = line("Usage", "1") | {
+        "resourceTags/user:kubernetes.io/service-name": "web/shop",
+        "resourceTags/user:kubernetes.io/created-for/pv/name": "pvc-1",
+        "resourceTags/user:team": 'a "quoted\\ name',
+    }
+
+    [row] = bill(charge, labels=("team",))
+
+    assert (row["kubernetes_service"], row["persistent_volume"]) == ("web/shop", "pvc-1")
+    assert json.loads(row["tags"])["team"] == row["label_team"] == 'a "quoted\\ name'
 
 
 def test_cur_2_with_typed_columns_and_a_map_of_tags_gives_the_same_rows() -> None:

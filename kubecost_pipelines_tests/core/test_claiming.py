@@ -81,7 +81,7 @@ def test_a_load_balancer_without_a_matching_id_is_found_by_its_service_tag_and_c
         balancer | {"asset_id": "prod", "cluster": "prod-eks-1", "name": "web/shop"},
         balancer | {"asset_id": "staging", "cluster": "staging", "name": "web/shop"},
     ]
-    charge = {"category": "Network", "provider_id": "c9f8", "tags": {"kubernetes.io/service-name": "web/shop"}}
+    charge = {"category": "Network", "provider_id": "c9f8", "kubernetes_service": "web/shop"}
     charges: list[Charge] = [
         charge | {"resource_id": "of prod", "cluster": "prod_eks_1"},
         charge | {"resource_id": "of a stranger", "cluster": "other"},
@@ -107,7 +107,7 @@ def test_a_csi_disk_is_found_by_the_name_of_its_volume() -> None:
     disk = {"asset_type": "Disk", "category": "Storage", "asset_id": "disk", "volume_name": "pvc-1"}
     tagged = {"resource_id": "t", "provider_id": "vol-9", "category": "Storage"}
     charges: list[Charge] = [
-        tagged | {"tags": {"kubernetes.io/created-for/pv/name": "pvc-1"}},
+        tagged | {"persistent_volume": "pvc-1"},
         tagged | {"resource_id": "n", "provider_id": "pvc-1"},
         tagged | {"resource_id": "o", "provider_id": "pvc-10"},
     ]

@@ -126,7 +126,7 @@ def test_what_nobody_claims_is_cloud_cost_with_every_column() -> None:
     bill = bill_table(
         [
             {"provider_id": "i-1", "cost": "8"},
-            {"provider_id": "db-1", "cost": "3", "tags": {"team": "web"}},
+            {"provider_id": "db-1", "cost": "3", "tags": '{"team":"web"}'},
             {"cost": "2"},
         ]
     )

@@ -180,14 +180,16 @@ UNKNOWN_TYPE = ChargeRule("Adjustment", "net", "net", "net", "net", "unblended",
 
 DISCOUNTS = tuple(name for name in RULES if name.endswith("Discount"))
 
+SERVICE_TAG = "kubernetes.io/service-name"
+VOLUME_TAG = "kubernetes.io/created-for/pv/name"
 KUBERNETES_TAGS = (
     "aws:eks:cluster-name",
     "eks:cluster-name",
     "alpha.eksctl.io/cluster-name",
-    "kubernetes.io/service-name",
+    SERVICE_TAG,
+    VOLUME_TAG,
     "kubernetes.io/created-for/pvc/name",
     "kubernetes.io/created-for/pvc/namespace",
-    "kubernetes.io/created-for/pv/name",
 )
 """Tags that Kubernetes and EKS put on what they create."""
 

@@ -12,7 +12,7 @@ import ibis.expr.types as ir
 
 from kubecost_pipelines.core.bills import aws_cur
 from kubecost_pipelines.core.bills.aws_cur import Source, canonical_name
-from kubecost_pipelines.core.tables import CLOUD_BILLING, COST, COST_NAMES, LABELS, label_column
+from kubecost_pipelines.core.tables import CLOUD_BILLING, COST, COST_NAMES, label_column
 from kubecost_pipelines.core.window import Window, next_month
 
 RESIDUAL = "UnblendedResidual"
@@ -172,7 +172,11 @@ def _name_as_focus(daily: ir.Table, tags: dict[str, str], window: Window, label_
         rule=ibis.ifelse((daily.charge_type == "Fee") & reservation.notnull(), "ReservationFee", daily.charge_type),
     )
     cluster = _cluster(daily, tags)
-    labels = {label_column(key): daily[tags[key]] if key in tags else ibis.null().cast("string") for key in label_keys}
+
+    def tag(key: str) -> ir.StringValue:
+        return daily[tags[key]] if key in tags else ibis.null().cast("string")
+
+    labels = {label_column(key): tag(key) for key in label_keys}
     costs = {name: _cost(daily, name) for name in COST_NAMES if name != "invoiced_cost"}
     columns: dict[str, ir.Value] = {
         "provider_name": ibis.literal("AWS"),
@@ -191,7 +195,9 @@ def _name_as_focus(daily: ir.Table, tags: dict[str, str], window: Window, label_
         "category": aws_cur.category(daily),
         "is_kubernetes": _is_kubernetes(daily, tags, cluster),
         "cluster": cluster,
-        "tags": _tag_map(daily, tags),
+        "kubernetes_service": tag(aws_cur.SERVICE_TAG),
+        "persistent_volume": tag(aws_cur.VOLUME_TAG),
+        "tags": _json(daily, tags),
         "missing_cost_lines": _cost(daily, "missing"),
         **labels,
     }
@@ -266,12 +272,13 @@ def _is_kubernetes(daily: ir.Table, tags: dict[str, str], cluster: ir.StringValu
     return found
 
 
-def _tag_map(daily: ir.Table, tags: dict[str, str]) -> ir.MapValue:
-    if not tags:
-        return ibis.literal({}, LABELS)
-    pairs = ibis.array([ibis.struct({"key": key, "value": daily[column]}) for key, column in tags.items()])
-    present = pairs.filter(lambda pair: pair.value.notnull())
-    return ibis.map(present.map(lambda pair: pair.key), present.map(lambda pair: pair.value))
+def _json(daily: ir.Table, tags: dict[str, str]) -> ir.StringValue:
+    """Return the tags that a row has, as a JSON object."""
+    pairs = ibis.literal("")
+    for key, column in tags.items():
+        value = daily[column].replace("\\", "\\\\").replace('"', '\\"')
+        pairs = pairs + (f',"{key}":"' + value + '"').fill_null("")
+    return "{" + pairs.substr(1) + "}"
 
 
 def residual(named: ir.Table) -> ir.Table:

@@ -1,0 +1,205 @@
+"""Works: what is measured. Each prepares its data, which is not measured, and returns the work, which is.
+
+A work runs in a fresh process, with the libraries of all of them imported.
+"""
+
+import shutil
+from collections.abc import Callable, Sequence
+from datetime import date
+from pathlib import Path
+from uuid import uuid4
+
+import duckdb
+import ibis.expr.types as ir
+
+from benchmarks import allocation_data, asset_data, bill_data
+from benchmarks.bill_data import LABEL_KEYS, LAST_DAY, MONTH, PAYER
+from benchmarks.server import serve
+from kubecost_pipelines.clouds import open_store
+from kubecost_pipelines.clusters import ClusterClient
+from kubecost_pipelines.core.bills.aws_cur import canonical_name
+from kubecost_pipelines.core.bills.aws_lines import source_columns
+from kubecost_pipelines.core.reconciliation import leave_unclaimed, reconcile
+from kubecost_pipelines.core.tables import ASSET_INVENTORY, CLOUD_ASSETS, CLOUD_BILLING, RECONCILED_ASSETS
+from kubecost_pipelines.core.window import Window
+from kubecost_pipelines.lake import Lake, Staged, open_engine
+from kubecost_pipelines.settings import CloudStoreSettings, ClusterSettings, Settings
+from kubecost_pipelines.settings.locations import locate
+
+Work = Callable[[], None]
+
+KEY = ("aws", PAYER)
+WINDOW = Window.of_days(MONTH, LAST_DAY)
+ALLOCATIONS_DAY = date(2026, 10, 5)
+MEMORY_LIMIT = str(Settings.model_fields["memory_limit"].default)
+_PROVED = ("billed_cost", "effective_cost")
+
+
+class Bench:
+    """The data for one number of lines, made when first asked for, and a scratch folder."""
+
+    def __init__(self, folder: Path, lines: int) -> None:
+        self.folder = folder / f"{lines}-lines"
+        self.lines = lines
+        self.scratch = folder / "scratch" / uuid4().hex
+
+    def made(self, name: str, make: Callable[[Path], None]) -> Path:
+        """Return the folder `name`, which `make` fills once."""
+        folder = self.folder / name
+        if not folder.exists():
+            unfinished = self.folder / f"{name}.unfinished"
+            shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.mkdir(parents=True)
+            make(unfinished)
+            unfinished.rename(folder)
+        return folder
+
+    def parquet_export(self, files: int = 1) -> Path:
+        def make(folder: Path) -> None:
+            bill_data.write_parquet_export(folder / "cur", self.lines, files)
+
+        return self.made(f"parquet-{files}", make) / "cur"
+
+    def csv_export(self) -> Path:
+        return self.made("csv", lambda folder: bill_data.write_csv_export(folder / "cur", self.lines)) / "cur"
+
+    def lake(self) -> Path:
+        """Return a lake with the bill and the inventory of the month."""
+        export = self.parquet_export()
+
+        def make(folder: Path) -> None:
+            copy_bill(export, folder, self.scratch, [WINDOW])
+            with open_engine(MEMORY_LIMIT, self.scratch) as engine:
+                asset_data.write_inventory(open_lake(folder, self.scratch), engine, WINDOW, self.lines)
+
+        return self.made("lake", make)
+
+    def allocations(self, count: int) -> Path:
+        return self.made(f"allocations-{count}", lambda f: allocation_data.write_answer(f / "answer.json", count))
+
+
+def normalise_parquet(bench: Bench) -> Work:
+    export = bench.parquet_export()
+    return lambda: copy_bill(export, bench.scratch / "lake", bench.scratch, [WINDOW])
+
+
+def normalise_ten_times(bench: Bench) -> Work:
+    export = bench.parquet_export(10)
+    return lambda: copy_bill(export, bench.scratch / "lake", bench.scratch, [WINDOW])
+
+
+def normalise_csv(bench: Bench) -> Work:
+    export = bench.csv_export()
+    return lambda: copy_bill(export, bench.scratch / "lake", bench.scratch, [WINDOW])
+
+
+def normalise_month(bench: Bench) -> Work:
+    export = bench.parquet_export()
+    window = Window.of_days(*_thirty_days())
+    return lambda: copy_bill(export, bench.scratch / "lake", bench.scratch, [window])
+
+
+def normalise_by_day(bench: Bench) -> Work:
+    export = bench.parquet_export()
+    days = Window.of_days(*_thirty_days()).days
+    return lambda: copy_bill(export, bench.scratch / "lake", bench.scratch, [Window.of_day(day) for day in days])
+
+
+def copy_parquet(bench: Bench) -> Work:
+    """DuckDB's own copy of the columns that `normalise` reads."""
+    files = bench.parquet_export() / "year=2026/month=10/*.parquet"
+
+    def work() -> None:
+        with duckdb.connect() as engine:
+            engine.execute(f"COPY (SELECT {', '.join(columns)} FROM '{files}') TO '{target}' ({_ZSTD})")
+
+    target = bench.scratch / "copy.parquet"
+    with open_engine(MEMORY_LIMIT, bench.scratch) as engine:
+        tags = [canonical_name(name) for name in bill_data.TAGS]
+        columns = [*source_columns(engine.read_parquet(str(files))), *tags]
+    return work
+
+
+def copy_csv(bench: Bench) -> Work:
+    """DuckDB's own copy of the CSV, as text."""
+    files = bench.csv_export() / "20261001-20261101/*/*.csv.gz"
+    target = bench.scratch / "copy.parquet"
+
+    def work() -> None:
+        with duckdb.connect() as engine:
+            engine.execute(f"COPY (FROM read_csv('{files}', all_varchar = true)) TO '{target}' ({_ZSTD})")
+
+    return work
+
+
+def reconcile_month(bench: Bench) -> Work:
+    """Both halves of the bill, each proved to be conserved before it is published, as `defs.reconciliation` does."""
+    lake = open_lake(bench.lake(), bench.scratch)
+    target = open_lake(bench.scratch / "lake", bench.scratch)
+
+    def work() -> None:
+        for table in (RECONCILED_ASSETS, CLOUD_ASSETS):
+            with open_engine(MEMORY_LIMIT, bench.scratch) as engine:
+                bill = lake.read(CLOUD_BILLING, KEY, WINDOW.days, engine)
+                inventory = lake.read(ASSET_INVENTORY, [], WINDOW.days, engine)
+                claimed = reconcile(
+                    bill, inventory, provider_key="/".join(KEY), cost_metric="effective", settled=WINDOW.days
+                )
+                halves = claimed, leave_unclaimed(bill, inventory)
+                mine, other = halves if table is RECONCILED_ASSETS else halves[::-1]
+                staged = target.stage(table, mine, engine)
+                _prove(lake, staged, other)
+                target.publish(staged, KEY, WINDOW.days)
+
+    return work
+
+
+def _prove(lake: Lake, staged: Staged, other: ir.Table) -> None:
+    rest = other.group_by("date").aggregate(**{name: other[name].sum().fill_null(0) for name in _PROVED})
+    by_day = {row["date"]: row for row in rest.to_pyarrow().to_pylist()}
+    for day in WINDOW.days:
+        billed = lake.describe(CLOUD_BILLING, KEY, day)
+        for name in _PROVED:
+            mine = staged.by_day[day].sums[name] if day in staged.by_day else 0
+            assert billed is not None
+            assert billed.sums[name] == mine + by_day.get(day, {name: 0})[name]
+
+
+def fetch_allocations(bench: Bench) -> Work:
+    return _fetch(bench, bench.allocations(bench.lines // 10))
+
+
+def fetch_five_times(bench: Bench) -> Work:
+    return _fetch(bench, bench.allocations(bench.lines // 2))
+
+
+def _fetch(bench: Bench, answer: Path) -> Work:
+    def work() -> None:
+        with serve(answer / "answer.json") as endpoint:
+            settings = ClusterSettings(name="prod-1", endpoint=endpoint, verify_totals=False)
+            ClusterClient(settings).fetch_allocations(ALLOCATIONS_DAY, bench.scratch / "allocations.parquet")
+
+    return work
+
+
+def open_lake(folder: Path, scratch: Path) -> Lake:
+    return Lake(locate(f"file://{folder.absolute()}"), scratch)
+
+
+def copy_bill(export: Path, lake: Path, scratch: Path, windows: Sequence[Window]) -> None:
+    """Do what the asset `cloud_billing` does, for each window in a run of its own."""
+    settings = CloudStoreSettings(provider="aws", id=PAYER, export=f"file://{export.absolute()}")
+    for window in windows:
+        with open_engine(MEMORY_LIMIT, scratch) as engine:
+            bill = open_store(settings, LABEL_KEYS, scratch).read_billing(window, engine)
+            assert bill.rows is not None
+            target = open_lake(lake, scratch)
+            staged = target.stage(CLOUD_BILLING, bill.rows, engine, bill.complete)
+            target.publish(staged, KEY, window.days, inputs=bill.inputs, may_empty=False)
+
+
+def _thirty_days() -> tuple[date, date]:
+    return MONTH, MONTH.replace(day=30)
+
+
+_ZSTD = "FORMAT parquet, COMPRESSION zstd"
