@@ -9,7 +9,6 @@ from datetime import date
 import ibis
 import ibis.expr.types as ir
 
-from kubecost_pipelines.core.claiming import claim
 from kubecost_pipelines.core.tables import ASSET_COSTS, ESTIMATE, RECONCILED_ASSETS
 
 _SUMMED = ("billed_cost", "effective_cost", "list_cost", "reconciled_cost", "bill_rows", "missing_cost_lines")
@@ -17,7 +16,7 @@ _CLAIMED = (*_SUMMED, "match_rule", "provider_key", "billing_currency")
 
 
 def reconcile(
-    bill: ir.Table, assets: ir.Table, *, provider_key: str, cost_metric: str, settled: Sequence[date]
+    claims: ir.Table, assets: ir.Table, *, provider_key: str, cost_metric: str, settled: Sequence[date]
 ) -> ir.Table:
     """Return the assets that a bill claims, at their billed cost, and the Network assets that it reveals.
 
@@ -26,7 +25,7 @@ def reconcile(
     whose cost is empty (which means "not known", never "free") and for one billed in another currency.
 
     Args:
-        bill: rows of `cloud_billing`, with `date`.
+        claims: the bill with who claims each row, as `claim` returns it.
         assets: rows of `asset_inventory`, with `date`.
         provider_key: the bill's, as text.
         cost_metric: `effective`, `billed`, `list`, `contracted`, `amortized` or `net`.
@@ -35,8 +34,7 @@ def reconcile(
     Returns:
         Rows of `reconciled_assets`, with `date`.
     """
-    claimed = claim(bill, assets)
-    claimed = claimed.filter(claimed.asset_id.notnull())
+    claimed = claims.filter(claims.asset_id.notnull())
     sums = claimed.group_by("date", "asset_id", "reveals").aggregate(
         billed_cost=claimed.billed_cost.sum(),
         effective_cost=claimed.effective_cost.sum(),
@@ -120,7 +118,6 @@ def _cast(schema: ibis.Schema) -> list[ir.Value]:
     return [ibis._[name].cast(type_).name(name) for name, type_ in schema.items()]
 
 
-def leave_unclaimed(bill: ir.Table, assets: ir.Table) -> ir.Table:
+def leave_unclaimed(claims: ir.Table) -> ir.Table:
     """Return the rows of the bill that no in-cluster asset claims: `cloud_assets`, with every column of the bill."""
-    claimed = claim(bill, assets)
-    return claimed.filter(claimed.asset_id.isnull()).select(*bill.columns)
+    return claims.filter(claims.asset_id.isnull()).drop("asset_id", "match_rule", "reveals")

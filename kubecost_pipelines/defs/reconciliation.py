@@ -14,10 +14,18 @@ import dagster as dg
 import ibis
 import ibis.expr.types as ir
 
+from kubecost_pipelines.core.claiming import claim
 from kubecost_pipelines.core.coverage import difference, match_coverage
 from kubecost_pipelines.core.expectations import RECONCILED_EXPECTATIONS, Expectation, expect_monitored_clusters
 from kubecost_pipelines.core.reconciliation import leave_unclaimed, reconcile
-from kubecost_pipelines.core.tables import ASSET_INVENTORY, CLOUD_ASSETS, CLOUD_BILLING, RECONCILED_ASSETS, Table
+from kubecost_pipelines.core.tables import (
+    ASSET_INVENTORY,
+    CLOUD_ASSETS,
+    CLOUD_BILLING,
+    COST_NAMES,
+    RECONCILED_ASSETS,
+    Table,
+)
 from kubecost_pipelines.core.window import Window
 from kubecost_pipelines.defs.charts import bars, waterfall
 from kubecost_pipelines.defs.describing import asset_key, check_spec, daily_asset, of_bill
@@ -39,6 +47,8 @@ EACH_ROW_HAS_ONE_ASSET = Expectation(
     lambda rows: rows,
 )
 _CONSERVED = ("billed_cost", "effective_cost")
+_SUMMED = ("date", "asset_id", "match_rule", "reveals", *COST_NAMES, "missing_cost_lines", "billing_currency")
+"""What of the claims the claimed half is made from."""
 Tell = Callable[[Report, Window, ir.Table, ir.Table], None]
 
 
@@ -97,16 +107,18 @@ def _build(settings: Settings, store: CloudStoreSettings, half: _Half) -> dg.Ass
 def _write_half(tools: Tools, store: CloudStoreSettings, month: Window, half: _Half, report: Report) -> None:
     bill = tools.lake.read(CLOUD_BILLING, store.key.parts, month.days, tools.engine)
     inventory = tools.lake.read(ASSET_INVENTORY, [], month.days, tools.engine)
-    claimed = reconcile(
-        bill,
-        inventory,
-        provider_key=str(store.key),
-        cost_metric=tools.settings.cost_metric,
-        settled=tools.settled(month.days),
-    )
-    unclaimed = leave_unclaimed(bill, inventory)
-    mine, other = (claimed, unclaimed) if half.is_claimed else (unclaimed, claimed)
+    claims = tools.keep(claim(bill, inventory), _SUMMED if half.is_claimed else None)
+    mine = leave_unclaimed(claims)
+    if half.is_claimed:
+        mine = reconcile(
+            claims,
+            inventory,
+            provider_key=str(store.key),
+            cost_metric=tools.settings.cost_metric,
+            settled=tools.settled(month.days),
+        )
     staged = tools.lake.stage(half.table, mine, tools.engine)
+    other = claims.filter(claims.asset_id.isnull() if half.is_claimed else claims.asset_id.notnull())
     _prove_conservation(tools, store, month, staged.rows, other, report)
     for expectation in half.expectations:
         report.check(expectation, staged.rows)

@@ -1,12 +1,14 @@
 """Workbench: what an asset body works with, opened for one step and cleared away after it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from uuid import uuid4
 
+import ibis.expr.types as ir
 from ibis.backends.duckdb import Backend
 
 from kubecost_pipelines.core.settling import settled_days
@@ -24,6 +26,11 @@ class Tools:
     engine: Backend
     scratch: Path
     now: datetime
+
+    def keep(self, rows: ir.Table, columns: Sequence[str] | None = None) -> ir.Table:
+        """Return the rows, of some columns, computed once for what is asked of them next."""
+        picked = rows.select(*columns) if columns else rows
+        return self.engine.create_table(f"kept_{uuid4().hex}", picked, temp=True)
 
     def settled(self, days: list[date]) -> list[date]:
         return settled_days(days, self.now, self.settings.settle_after)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from kubecost_pipelines.core.bills.aws_lines import RESIDUAL
+from kubecost_pipelines.core.claiming import claim
 from kubecost_pipelines.core.expectations import (
     ASSET_EXPECTATIONS,
     BILL_EXPECTATIONS,
@@ -86,7 +87,7 @@ def test_bad_assets_break_it(name: str, assets: list[dict[str, Any]]) -> None:
 def test_a_foreign_currency_is_named() -> None:
     [expectation] = RECONCILED_EXPECTATIONS
     found = reconcile(
-        bill_table([GOOD | {"billing_currency": "EUR"}]),
+        claim(bill_table([GOOD | {"billing_currency": "EUR"}]), asset_table([NODE])),
         asset_table([NODE]),
         provider_key="aws/1",
         cost_metric="effective",

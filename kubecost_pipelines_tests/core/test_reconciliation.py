@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kubecost_pipelines.core.claiming import claim
 from kubecost_pipelines.core.coverage import match_coverage, unmatched
 from kubecost_pipelines.core.reconciliation import cost_assets, leave_unclaimed, reconcile
 from kubecost_pipelines_tests.core.tables import DAY, asset_table, bill_table, rows
@@ -17,9 +18,10 @@ NODE = {"asset_id": "node", "provider_id": "i-1", "cost": 10.0}
 def reconciled(
     assets: list[dict[str, Any]], charges: list[dict[str, Any]], *, metric: str = "effective", is_settled: bool = True
 ) -> list[dict[str, Any]]:
+    inventory = asset_table(assets)
     table = reconcile(
-        bill_table(charges),
-        asset_table(assets),
+        claim(bill_table(charges), inventory),
+        inventory,
         provider_key="aws/111122223333",
         cost_metric=metric,
         settled=[DAY] if is_settled else [],
@@ -81,7 +83,11 @@ def test_a_nodes_traffic_becomes_an_asset_of_its_own_with_the_nodes_id() -> None
 
 def test_an_asset_that_the_bill_does_not_name_keeps_its_estimate() -> None:
     nothing = reconcile(
-        bill_table([]), asset_table([NODE]), provider_key="aws/1", cost_metric="effective", settled=[DAY]
+        claim(bill_table([]), asset_table([NODE])),
+        asset_table([NODE]),
+        provider_key="aws/1",
+        cost_metric="effective",
+        settled=[DAY],
     )
 
     [node] = rows(cost_assets(asset_table([NODE]), [nothing], [DAY]))
@@ -105,8 +111,11 @@ def test_the_daily_asset_store_has_every_asset_once_and_adds_two_payers() -> Non
     assets = asset_table([NODE, {"asset_id": "other", "provider_id": "i-2", "cost": 4.0}])
     halves = [
         reconcile(
-            bill_table(
-                [{"provider_id": "i-1", "cost": cost}, {"provider_id": "i-1", "cost": "1", "category": "Network"}]
+            claim(
+                bill_table(
+                    [{"provider_id": "i-1", "cost": cost}, {"provider_id": "i-1", "cost": "1", "category": "Network"}]
+                ),
+                assets,
             ),
             assets,
             provider_key=key,
@@ -131,7 +140,7 @@ def test_what_nobody_claims_is_cloud_cost_with_every_column() -> None:
         ]
     )
 
-    left = rows(leave_unclaimed(bill, asset_table([NODE])))
+    left = rows(leave_unclaimed(claim(bill, asset_table([NODE]))))
 
     assert sorted(row["billed_cost"] for row in left) == [2, 3]
     assert set(left[0]) == set(bill.columns)
@@ -147,7 +156,7 @@ def test_every_dollar_is_claimed_or_left_exactly_once(charges: list[tuple[str | 
     assets = [NODE, {"asset_id": "two", "provider_id": "i-2", "cost": 1.0}]
 
     claimed = reconciled(assets, bill)
-    left = rows(leave_unclaimed(bill_table(bill), asset_table(assets)))
+    left = rows(leave_unclaimed(claim(bill_table(bill), asset_table(assets))))
 
     total = sum((cost for _, cost in charges), Decimal(0))
     assert sum(row["billed_cost"] for row in claimed) + sum(row["billed_cost"] for row in left) == total
@@ -162,7 +171,9 @@ def test_running_twice_changes_nothing() -> None:
 def test_coverage_counts_what_the_bill_knows_and_leaves_network_out() -> None:
     assets = asset_table([NODE, {"asset_id": "lost", "provider_id": "i-9", "cost": 30.0, "name": "worker-9"}])
     charges = [{"provider_id": "i-1", "cost": "8"}, {"provider_id": "i-1", "cost": "1", "category": "Network"}]
-    found = reconcile(bill_table(charges), assets, provider_key="aws/1", cost_metric="effective", settled=[DAY])
+    found = reconcile(
+        claim(bill_table(charges), assets), assets, provider_key="aws/1", cost_metric="effective", settled=[DAY]
+    )
     costs = cost_assets(assets, [found], [DAY])
 
     [coverage] = rows(match_coverage(costs))
