@@ -19,7 +19,8 @@ from kubecost_pipelines.clouds import open_store
 from kubecost_pipelines.clusters import ClusterClient
 from kubecost_pipelines.core.bills.aws_cur import canonical_name
 from kubecost_pipelines.core.bills.aws_lines import source_columns
-from kubecost_pipelines.core.reconciliation import leave_unclaimed, reconcile
+from kubecost_pipelines.core.claiming import claim
+from kubecost_pipelines.core.reconciliation import CLAIM_COLUMNS, leave_unclaimed, reconcile
 from kubecost_pipelines.core.tables import ASSET_INVENTORY, CLOUD_ASSETS, CLOUD_BILLING, RECONCILED_ASSETS
 from kubecost_pipelines.core.window import Window
 from kubecost_pipelines.lake import Lake, Staged, open_engine
@@ -133,23 +134,34 @@ def copy_csv(bench: Bench) -> Work:
 
 
 def reconcile_month(bench: Bench) -> Work:
-    """Both halves of the bill, each proved to be conserved before it is published, as `defs.reconciliation` does."""
+    """What the asset `reconciled_assets` does, its proof of conservation included."""
+    return _half_of_bill(bench, is_claimed=True)
+
+
+def leave_month(bench: Bench) -> Work:
+    """What the asset `cloud_assets` does, likewise."""
+    return _half_of_bill(bench, is_claimed=False)
+
+
+def _half_of_bill(bench: Bench, *, is_claimed: bool) -> Work:
     lake = open_lake(bench.lake(), bench.scratch)
     target = open_lake(bench.scratch / "lake", bench.scratch)
 
     def work() -> None:
-        for table in (RECONCILED_ASSETS, CLOUD_ASSETS):
-            with open_engine(MEMORY_LIMIT, bench.scratch) as engine:
-                bill = lake.read(CLOUD_BILLING, KEY, WINDOW.days, engine)
-                inventory = lake.read(ASSET_INVENTORY, [], WINDOW.days, engine)
-                claimed = reconcile(
-                    bill, inventory, provider_key="/".join(KEY), cost_metric="effective", settled=WINDOW.days
+        with open_engine(MEMORY_LIMIT, bench.scratch) as engine:
+            bill = lake.read(CLOUD_BILLING, KEY, WINDOW.days, engine)
+            inventory = lake.read(ASSET_INVENTORY, [], WINDOW.days, engine)
+            claims = claim(bill, inventory)
+            claims = engine.create_table("claims", claims.select(*CLAIM_COLUMNS) if is_claimed else claims, temp=True)
+            mine, table = leave_unclaimed(claims), CLOUD_ASSETS
+            if is_claimed:
+                table = RECONCILED_ASSETS
+                mine = reconcile(
+                    claims, inventory, provider_key="/".join(KEY), cost_metric="effective", settled=WINDOW.days
                 )
-                halves = claimed, leave_unclaimed(bill, inventory)
-                mine, other = halves if table is RECONCILED_ASSETS else halves[::-1]
-                staged = target.stage(table, mine, engine)
-                _prove(lake, staged, other)
-                target.publish(staged, KEY, WINDOW.days)
+            staged = target.stage(table, mine, engine)
+            _prove(lake, staged, claims.filter(claims.asset_id.isnull() if is_claimed else claims.asset_id.notnull()))
+            target.publish(staged, KEY, WINDOW.days)
 
     return work
 

@@ -9,10 +9,14 @@ from datetime import date
 import ibis
 import ibis.expr.types as ir
 
-from kubecost_pipelines.core.tables import ASSET_COSTS, ESTIMATE, RECONCILED_ASSETS
+from kubecost_pipelines.core.tables import ASSET_COSTS, COST_NAMES, ESTIMATE, RECONCILED_ASSETS
 
 _SUMMED = ("billed_cost", "effective_cost", "list_cost", "reconciled_cost", "bill_rows", "missing_cost_lines")
 _CLAIMED = (*_SUMMED, "match_rule", "provider_key", "billing_currency")
+
+
+CLAIM_COLUMNS = ("date", "asset_id", "match_rule", "reveals", *COST_NAMES, "missing_cost_lines", "billing_currency")
+"""The columns of the claims that `reconcile` reads."""
 
 
 def reconcile(

@@ -17,12 +17,11 @@ import ibis.expr.types as ir
 from kubecost_pipelines.core.claiming import claim
 from kubecost_pipelines.core.coverage import difference, match_coverage
 from kubecost_pipelines.core.expectations import RECONCILED_EXPECTATIONS, Expectation, expect_monitored_clusters
-from kubecost_pipelines.core.reconciliation import leave_unclaimed, reconcile
+from kubecost_pipelines.core.reconciliation import CLAIM_COLUMNS, leave_unclaimed, reconcile
 from kubecost_pipelines.core.tables import (
     ASSET_INVENTORY,
     CLOUD_ASSETS,
     CLOUD_BILLING,
-    COST_NAMES,
     RECONCILED_ASSETS,
     Table,
 )
@@ -47,8 +46,6 @@ EACH_ROW_HAS_ONE_ASSET = Expectation(
     lambda rows: rows,
 )
 _CONSERVED = ("billed_cost", "effective_cost")
-_SUMMED = ("date", "asset_id", "match_rule", "reveals", *COST_NAMES, "missing_cost_lines", "billing_currency")
-"""What of the claims the claimed half is made from."""
 Tell = Callable[[Report, Window, ir.Table, ir.Table], None]
 
 
@@ -107,7 +104,7 @@ def _build(settings: Settings, store: CloudStoreSettings, half: _Half) -> dg.Ass
 def _write_half(tools: Tools, store: CloudStoreSettings, month: Window, half: _Half, report: Report) -> None:
     bill = tools.lake.read(CLOUD_BILLING, store.key.parts, month.days, tools.engine)
     inventory = tools.lake.read(ASSET_INVENTORY, [], month.days, tools.engine)
-    claims = tools.keep(claim(bill, inventory), _SUMMED if half.is_claimed else None)
+    claims = tools.keep(claim(bill, inventory), CLAIM_COLUMNS if half.is_claimed else None)
     mine = leave_unclaimed(claims)
     if half.is_claimed:
         mine = reconcile(
