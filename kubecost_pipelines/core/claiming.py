@@ -5,7 +5,7 @@ Matching is exact, after the bill has been summed to resources: no substring, no
 is out-of-cluster cost.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import ibis
@@ -86,6 +86,9 @@ MATCH_RULES = (
 )
 """In order: the first rule that finds an asset wins."""
 
+MATCH_ROUNDS = (MATCH_RULES[:1], MATCH_RULES[1:2] + MATCH_RULES[2:3] + MATCH_RULES[4:], MATCH_RULES[3:4])
+"""The same, in as few joins as that takes: no two rules of a round read bill rows of one category."""
+
 
 def claim(bill: ir.Table, assets: ir.Table) -> ir.Table:
     """Return the bill with the asset that claims each row.
@@ -98,29 +101,37 @@ def claim(bill: ir.Table, assets: ir.Table) -> ir.Table:
         `bill` with `asset_id` (null where nothing claims the row), `match_rule` and `reveals`.
     """
     claimed = bill
-    for rule in MATCH_RULES:
-        owners = _owners(assets, rule)
-        keyed = claimed.mutate(match_key=rule.of_bill(claimed))
+    for number, rules in enumerate(MATCH_ROUNDS):
+        owners = _owners(assets, rules, number)
+        keyed = claimed.mutate(match_key=ibis.coalesce(*(_marked(rule, rule.of_bill(claimed)) for rule in rules)))
         claimed = keyed.left_join(owners, [keyed.date == owners.owner_date, keyed.match_key == owners.owner_key])
         claimed = claimed.drop("match_key", "owner_date", "owner_key")
-    found = [claimed[_owner(rule)] for rule in MATCH_RULES]
-    first = [(claimed[_owner(rule)].notnull(), rule) for rule in MATCH_RULES]
+    numbers = range(len(MATCH_ROUNDS))
+    match_rule = ibis.coalesce(*(claimed[f"rule_{number}"] for number in numbers))
+    reveals = {rule.name: rule.reveals for rule in MATCH_RULES if rule.reveals}
     return claimed.mutate(
-        asset_id=ibis.coalesce(*found),
-        match_rule=ibis.cases(*((is_found, rule.name) for is_found, rule in first)),
-        reveals=ibis.cases(*((is_found, ibis.literal(rule.reveals, "string")) for is_found, rule in first)),
-    ).drop(*(_owner(rule) for rule in MATCH_RULES))
+        asset_id=ibis.coalesce(*(claimed[f"owner_{number}"] for number in numbers)),
+        match_rule=match_rule,
+        reveals=ibis.cases(*((match_rule == name, revealed) for name, revealed in reveals.items())),
+    ).drop(*(f"{name}_{number}" for name in ("owner", "rule") for number in numbers))
 
 
-def _owner(rule: MatchRule) -> str:
-    return f"owner_by_{rule.name}"
+def _marked(rule: MatchRule, key: ir.StringValue) -> ir.StringValue:
+    return ibis.literal(f"{rule.name}:") + key
 
 
-def _owners(assets: ir.Table, rule: MatchRule) -> ir.Table:
+def _owners(assets: ir.Table, rules: Sequence[MatchRule], number: int) -> ir.Table:
     """Return one asset per key and day; of two that claim one key, the costlier (then the first by id)."""
-    keyed = assets.select("date", "asset_id", "cost", owner_key=rule.of_asset(assets))
+    keys = [
+        assets.select(
+            "date", "asset_id", "cost", rule=ibis.literal(rule.name), owner_key=_marked(rule, rule.of_asset(assets))
+        )
+        for rule in rules
+    ]
+    keyed = ibis.union(*keys) if len(keys) > 1 else keys[0]
     keyed = keyed.filter(keyed.owner_key.notnull())
     order = ibis.window(group_by=[keyed.date, keyed.owner_key], order_by=[keyed.cost.desc(), keyed.asset_id])
     ranked = keyed.mutate(rank=ibis.row_number().over(order))
     best = ranked.filter(ranked["rank"] == 0)
-    return best.select(owner_date=best.date, owner_key=best.owner_key, **{_owner(rule): best.asset_id})
+    names = {f"owner_{number}": best.asset_id, f"rule_{number}": best["rule"]}
+    return best.select(owner_date=best.date, owner_key=best.owner_key, **names)
