@@ -63,13 +63,19 @@ class CloudStore(Protocol):
 
 def open_store(settings: CloudStoreSettings, label_keys: tuple[str, ...], scratch: Path) -> CloudStore:
     """Return the store of one ProviderKey; `scratch` is for what it must download."""
-    if settings.provider != "aws":
-        raise BillError(f"{settings.key}: only AWS bills can be read so far; remove this entry from cloud_stores.")
     if missing := missing_fields(settings):
         raise BillError(f"{settings.key}: INCOMPLETE_CONFIGURATION: missing {_listed(missing)}; add it to this store.")
-    from kubecost_pipelines.clouds.aws import AwsStore  # noqa: PLC0415 - a provider's module loads when it is used
+    # A provider's module loads when it is used.
+    match settings.provider:
+        case "aws":
+            from kubecost_pipelines.clouds.aws import AwsStore  # noqa: PLC0415
 
-    return AwsStore(settings, label_keys, scratch)
+            return AwsStore(settings, label_keys, scratch)
+        case "gcp":
+            from kubecost_pipelines.clouds.gcp import GcpStore  # noqa: PLC0415
+
+            return GcpStore(settings, label_keys, scratch)
+    raise BillError(f"{settings.key}: Azure bills cannot be read yet; remove this entry from cloud_stores.")
 
 
 def check_connection(settings: CloudStoreSettings, today: date, scratch: Path) -> Connection:

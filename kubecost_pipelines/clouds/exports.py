@@ -66,7 +66,7 @@ def open_export(settings: CloudStoreSettings) -> Export:
         return _LocalExport(uri, unquote(path).rstrip("/"))
     if scheme == "s3":
         return _S3Export(uri, netloc, path.strip("/"), settings)
-    raise BillError(f"{settings.key}: `export` is {uri}; an AWS report lies at file:// or s3://.")
+    raise BillError(f"{settings.key}: `export` is {uri}; bills are read from file:// or s3://.")
 
 
 class _LocalExport:

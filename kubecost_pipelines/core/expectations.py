@@ -15,6 +15,7 @@ import ibis.expr.types as ir
 
 from kubecost_pipelines.core.bills.aws_cur import RULES
 from kubecost_pipelines.core.bills.aws_lines import RESIDUAL
+from kubecost_pipelines.core.bills.gcp_export import CHARGE_CATEGORIES
 from kubecost_pipelines.core.claiming import same_name
 from kubecost_pipelines.core.tables import COST_NAMES
 
@@ -47,7 +48,7 @@ def _residuals(bill: ir.Table) -> ir.Table:
 
 
 def _unknown_charge_types(bill: ir.Table) -> ir.Table:
-    rows = bill.filter(bill.charge_type.notin([*RULES, RESIDUAL]))
+    rows = bill.filter(bill.charge_type.notin([*RULES, RESIDUAL, *CHARGE_CATEGORIES]))
     return rows.group_by("charge_type").aggregate(rows=rows.count(), billed_cost=rows.billed_cost.sum())
 
 

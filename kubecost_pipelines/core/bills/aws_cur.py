@@ -198,12 +198,6 @@ CLUSTER_TAGS = KUBERNETES_TAGS[:3]
 
 OWNED_TAG_PREFIX = "kubernetes.io/cluster/"
 
-ATTRIBUTION_TAGS = tuple(
-    f"kubernetes_{name}"
-    for name in ("cluster", "namespace", "controller", "deployment", "daemonset", "statefulset", "service", "pod")
-)
-"""Tags by which people attribute a cloud resource to a workload (Kubecost's default label mapping)."""
-
 
 def provider_id(row: ir.Table) -> ir.StringValue:
     """Return the resource's id as Kubernetes shows it.

@@ -12,6 +12,7 @@ import ibis.expr.types as ir
 
 from kubecost_pipelines.core.bills import aws_cur
 from kubecost_pipelines.core.bills.aws_cur import Source, canonical_name
+from kubecost_pipelines.core.bills.tags import ATTRIBUTION_TAGS, as_json
 from kubecost_pipelines.core.tables import CLOUD_BILLING, COST, COST_NAMES, label_column
 from kubecost_pipelines.core.window import Window, next_month
 
@@ -132,7 +133,7 @@ def _tag_columns(report: ir.Table, names: _Names, label_keys: Sequence[str]) -> 
     The report writes `user:` before the tags that people set; Athena and CUR 2.0 write every key in lower
     case with underscores, so that the key asked for is the one that names the label.
     """
-    known = (*label_keys, *aws_cur.KUBERNETES_TAGS, *aws_cur.ATTRIBUTION_TAGS)
+    known = (*label_keys, *aws_cur.KUBERNETES_TAGS, *ATTRIBUTION_TAGS)
     tags: dict[str, ir.StringValue] = {}
     for key in dict.fromkeys(known):
         prefixed = key if key.startswith("aws:") else f"user:{key}"
@@ -197,7 +198,7 @@ def _name_as_focus(daily: ir.Table, tags: dict[str, str], window: Window, label_
         "cluster": cluster,
         "kubernetes_service": tag(aws_cur.SERVICE_TAG),
         "persistent_volume": tag(aws_cur.VOLUME_TAG),
-        "tags": _json(daily, tags),
+        "tags": as_json(daily, tags),
         "missing_cost_lines": _cost(daily, "missing"),
         **labels,
     }
@@ -270,15 +271,6 @@ def _is_kubernetes(daily: ir.Table, tags: dict[str, str], cluster: ir.StringValu
         if key in tags:
             found = found | daily[tags[key]].notnull()
     return found
-
-
-def _json(daily: ir.Table, tags: dict[str, str]) -> ir.StringValue:
-    """Return the tags that a row has, as a JSON object."""
-    pairs = ibis.literal("")
-    for key, column in tags.items():
-        value = daily[column].replace("\\", "\\\\").replace('"', '\\"')
-        pairs = pairs + (f',"{key}":"' + value + '"').fill_null("")
-    return "{" + pairs.substr(1) + "}"
 
 
 def residual(named: ir.Table) -> ir.Table:

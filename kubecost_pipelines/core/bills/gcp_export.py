@@ -1,0 +1,260 @@
+"""Google Cloud's detailed billing export, as rows of `cloud_billing`.
+
+The same rows come from BigQuery and from files of any kind: a field such as `resource.name` is a column of that
+name in CSV and a member of a struct elsewhere; labels and credits are JSON text, lists or structs. Sources of the
+rules: Google's schema of the export, FOCUS 1.2 for each cost, OpenCost for `amortized`, `net` and the categories.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import ibis
+import ibis.expr.datatypes as dt
+import ibis.expr.types as ir
+
+from kubecost_pipelines.core.bills.tags import ATTRIBUTION_TAGS, as_json
+from kubecost_pipelines.core.tables import CLOUD_BILLING, COST, label_column
+from kubecost_pipelines.core.window import Window
+
+KEYS = {
+    "billing_account_id": "billing_account_id",
+    "sub_account_id": "project.id",
+    "billing_currency": "currency",
+    "invoice_month": "invoice.month",
+    "charge_type": "cost_type",
+    "service_name": "service.description",
+    "sku_meter": "sku.description",
+    "region_id": "location.region",
+    "availability_zone": "location.zone",
+    "resource_name": "resource.name",
+    "global_name": "resource.global_name",
+    "labels": "labels",
+    "project_labels": "project.labels",
+}
+"""What a daily row is grouped by: our name -> the export's field."""
+
+USAGE_START = "usage_start_time"
+REQUIRED = ("billing_account_id", "currency", "service.description", "sku.description", "resource.name", "cost")
+OPTIONAL = ("cost_at_list", "usage.amount_in_pricing_units", "credits")
+FIELDS = tuple(dict.fromkeys((*KEYS.values(), USAGE_START, *REQUIRED, *OPTIONAL)))
+
+CHARGE_CATEGORIES = {"regular": "Usage", "tax": "Tax", "adjustment": "Adjustment", "rounding_error": "Adjustment"}
+"""`cost_type` -> FOCUS ChargeCategory; a commitment's fee is a Purchase."""
+
+RESOURCE_DISCOUNT = "COMMITTED_USAGE_DISCOUNT"
+SPEND_DISCOUNT = "COMMITTED_USAGE_DISCOUNT_DOLLAR_BASE"
+RESOURCE_FEE = "Commitment v1"
+SPEND_FEE = "Commitment - dollar based v1:"
+"""Types of credits for what a commitment covers, and how the SKUs of their fees begin."""
+
+CLUSTER_LABEL = "goog-k8s-cluster-name"
+KUBERNETES_LABELS = (CLUSTER_LABEL, "goog-gke-node", "goog-gke-volume")
+
+CATEGORIES = (
+    ("sku_meter", ("download", "network", "ingress", "egress", "static ip", "external ip", "load balanced"), "Network"),
+    ("sku_meter", ("licensing fee",), "Other"),
+    ("sku_meter", ("storage", "pd capacity", "pd iops", "pd snapshot"), "Storage"),
+    ("service_name", ("storage",), "Storage"),
+    ("service_name", ("compute",), "Compute"),
+    ("service_name", ("sql", "bigquery"), "Storage"),
+    ("service_name", ("kubernetes",), "Management"),
+    ("service_name", ("pub/sub",), "Network"),
+)
+"""Words in the SKU, then in the service, and the category they mean: the first hit counts (OpenCost's order)."""
+
+
+class UnknownExportError(ValueError):
+    """The rows are not those of the detailed export. The message names the missing fields."""
+
+
+def normalise(export: ir.Table, window: Window, label_keys: Sequence[str]) -> ir.Table:
+    """Return the rows of `cloud_billing` for the days of `window`, with `date` and a column per label key.
+
+    A charge counts on the UTC day of its usage, whichever month's invoice it is on. `billed_cost` is after all
+    credits, as the invoice is. The fee of a commitment is spread over what its credits cover on that day, in
+    proportion to the credits, and keeps an effective cost only on a day on which it covers nothing.
+
+    Args:
+        export: rows of the detailed (resource) export, in any of its forms.
+        window: the days wanted.
+        label_keys: keys of labels to keep; a resource's own beat its project's.
+
+    Raises:
+        UnknownExportError: a field that nothing can stand in for is missing.
+    """
+    if missing := [name for name in (USAGE_START, *REQUIRED) if field(export, name) is None]:
+        raise UnknownExportError(
+            f"not a detailed billing export: it lacks {', '.join(missing)}. Switch on the detailed usage cost export "
+            "(gcp_billing_export_resource_v1_…); the standard one has no resources."
+        )
+    daily = _sum_to_days(_read_rows(export, window))
+    return _name_as_focus(_spread_fees(daily), label_keys)
+
+
+def field(export: ir.Table, name: str) -> ir.Value | None:
+    """Return a field of the export by its name in BigQuery, such as `resource.name`; None where it is absent."""
+    if name in export.columns:
+        return export[name]
+    parent, _, member = name.partition(".")
+    struct = export[parent] if parent in export.columns else None
+    return struct[member] if isinstance(struct, ir.StructValue) and member in struct.names else None
+
+
+def _text(export: ir.Table, name: str) -> ir.StringValue:
+    found = field(export, name)
+    if found is None:
+        return ibis.null().cast("string")
+    nested = isinstance(found.type(), (dt.Array, dt.Struct))
+    return (found.cast("json") if nested else found).cast("string").nullif("")
+
+
+def _read_rows(export: ir.Table, window: Window) -> ir.Table:
+    keys = {ours: _text(export, name) for ours, name in KEYS.items()}
+    start = _text(export, USAGE_START).substr(0, 10).cast("date")
+    cost, listed = _text(export, "cost").cast(COST), _text(export, "cost_at_list").cast(COST)
+    usage = _text(export, "usage.amount_in_pricing_units").cast("float64")
+    rows = export.select(
+        charge_period_start=start,
+        **keys,
+        cost=cost.fill_null(0),
+        list=ibis.coalesce(listed.nullif(0), cost, 0),
+        usage=usage,
+        cost_missing=cost.isnull().cast("int64"),
+        credits=_credits(_text(export, "credits")),
+    )
+    return rows.filter(rows.charge_period_start.between(ibis.date(window.days[0]), ibis.date(window.days[-1])))
+
+
+def _credits(text: ir.StringValue) -> ir.ArrayValue:
+    """Return the credits of a row, whether they are a list or one struct, JSON or Python's way to print it."""
+    printed = text.contains("'") & ~text.contains('"')
+    text = ibis.ifelse(printed, text.replace("'", '"').replace("None", "null"), text).nullif("[]")
+    text = ibis.ifelse(text.startswith("{"), "[" + text + "]", text)
+    return _objects(text, {"type": "string", "id": "string", "amount": COST})
+
+
+def _objects(text: ir.StringValue, members: Mapping[str, str]) -> ir.ArrayValue:
+    """Return a JSON list of objects as structs of those members, whatever else the objects have."""
+
+    def member(one: ir.JSONValue, name: str, type_: str) -> ir.Value:
+        found = one[name]
+        return found.str if type_ == "string" else found.cast("string").replace('"', "").cast(type_)
+
+    return (
+        text.cast("json")
+        .cast("array<json>")
+        .map(lambda one: ibis.struct({name: member(one, name, type_) for name, type_ in members.items()}))
+    )
+
+
+def _sum_to_days(rows: ir.Table) -> ir.Table:
+    def total(credits: ir.ArrayValue) -> ir.Value:
+        return credits.map(lambda one: one["amount"]).sums().cast(COST).fill_null(0)
+
+    def of_type(name: str) -> ir.ArrayValue:
+        return rows.credits.filter(lambda one: one["type"] == name)
+
+    commitment = rows.credits.filter(
+        lambda one: one["type"].isin([RESOURCE_DISCOUNT, SPEND_DISCOUNT]) & (one["amount"] != 0)
+    )
+    keys = ["charge_period_start", *KEYS, "commitment_id"]
+    lines = rows.mutate(
+        commitment_id=commitment[0]["id"],
+        all_credits=total(rows.credits),
+        resource_credit=total(of_type(RESOURCE_DISCOUNT)),
+        spend_credit=total(of_type(SPEND_DISCOUNT)),
+    ).drop("credits")
+    sums = {name: lines[name].sum() for name in lines.columns if name not in keys}
+    return lines.group_by(keys).aggregate(line_items=lines.count(), **sums)
+
+
+def _spread_fees(daily: ir.Table) -> ir.Table:
+    """Add `net`, `fee`, and `paid`: the row's share of the fees of the commitments that cover it."""
+    daily = daily.mutate(net=daily.cost + daily.all_credits)
+    is_spend, is_resource = daily.sku_meter.startswith(SPEND_FEE), daily.sku_meter.startswith(RESOURCE_FEE)
+    day = ibis.window(group_by=["charge_period_start", "billing_account_id", "billing_currency"])
+    paid, is_spent = ibis.literal(0).cast(COST), ibis.literal(False)
+    for is_fee, credit in ((is_resource, daily.resource_credit), (is_spend, daily.spend_credit)):
+        fee, credits = ibis.ifelse(is_fee, daily.net, 0).sum().over(day), credit.sum().over(day)
+        # Shares are rounded to the 12th decimal; what the invoice says is `billed_cost`, which they do not touch.
+        share = (credit.cast("float64") / credits.cast("float64").nullif(0.0) * fee.cast("float64")).cast(COST)
+        paid, is_spent = paid + share.fill_null(0), is_spent | (is_fee & (credits != 0))
+    return daily.mutate(paid=paid, is_fee=is_spend | is_resource, is_resource_fee=is_resource, is_spent_fee=is_spent)
+
+
+def _name_as_focus(daily: ir.Table, label_keys: Sequence[str]) -> ir.Table:
+    known = tuple(dict.fromkeys((*label_keys, *KUBERNETES_LABELS, *ATTRIBUTION_TAGS)))
+    own, project = _labels(daily.labels), _labels(daily.project_labels)
+    columns = {key: f"tag_{position}" for position, key in enumerate(known)}
+    daily = daily.mutate(**{column: _label(own, project, key) for key, column in columns.items()})
+    resource, spend = daily.resource_credit != 0, daily.spend_credit != 0
+    is_kubernetes = daily[columns[CLUSTER_LABEL]].notnull()
+    for key in KUBERNETES_LABELS:
+        is_kubernetes = is_kubernetes | daily[columns[key]].notnull()
+    labels = {label_column(key): daily[columns[key]] for key in label_keys}
+    category = _charge_category(daily)
+    named: dict[str, ir.Value] = {
+        "date": daily.charge_period_start,
+        **{name: daily[name] for name in daily.columns},
+        "provider_name": ibis.literal("Google Cloud"),
+        "invoice_issuer_name": ibis.literal("Google Cloud"),
+        "invoice_id": daily.invoice_month,
+        "billing_period_start": (
+            daily.invoice_month.substr(0, 4) + "-" + daily.invoice_month.substr(4, 2) + "-01"
+        ).cast("date"),
+        "charge_category": category,
+        "resource_id": ibis.coalesce(daily.global_name, daily.resource_name),
+        "pricing_category": ibis.cases(
+            (resource | spend, "Committed"),
+            (daily.sku_meter.lower().contains("spot preemptible"), "Dynamic"),
+            (category == "Usage", "Standard"),
+        ),
+        "commitment_discount_id": daily.commitment_id,
+        "commitment_discount_category": ibis.cases((resource, "Usage"), (spend, "Spend")),
+        "commitment_discount_status": ibis.cases((resource | spend, "Used")),
+        "usage_quantity": daily.usage,
+        "list_cost": daily.list,
+        "contracted_cost": daily.cost,
+        "billed_cost": daily.net,
+        "effective_cost": ibis.ifelse(daily.is_spent_fee, 0, daily.net + daily.paid),
+        "amortized_cost": ibis.ifelse(
+            daily.is_spent_fee, 0, daily.cost + daily.resource_credit + daily.spend_credit + daily.paid
+        ),
+        "net_cost": ibis.ifelse(daily.is_resource_fee, 0, daily.net),
+        "invoiced_cost": daily.net,
+        "provider_id": ibis.coalesce(_last_part(daily.resource_name), _last_part(daily.global_name)),
+        "category": _category(daily),
+        "is_kubernetes": is_kubernetes,
+        "cluster": daily[columns[CLUSTER_LABEL]],
+        "tags": as_json(daily, columns),
+        "missing_cost_lines": daily.cost_missing,
+        **labels,
+    }
+    schema = {"date": dt.date, **CLOUD_BILLING.schema(), **{name: dt.string for name in labels}}
+    return daily.select(**{name: named.get(name, ibis.null()).cast(type_) for name, type_ in schema.items()})
+
+
+def _labels(text: ir.StringValue) -> ir.ArrayValue:
+    return _objects(text.nullif("[]"), {"key": "string", "value": "string"})
+
+
+def _label(own: ir.ArrayValue, project: ir.ArrayValue, key: str) -> ir.StringValue:
+    found = [labels.filter(lambda one: one["key"] == key)[0]["value"] for labels in (own, project)]
+    # A project's label says nothing about the clusters in it.
+    return found[0] if key in KUBERNETES_LABELS else ibis.coalesce(*found)
+
+
+def _charge_category(daily: ir.Table) -> ir.StringValue:
+    by_type = [(daily.charge_type == name, category) for name, category in CHARGE_CATEGORIES.items()]
+    is_purchase = daily.is_fee & (daily.charge_type.fill_null("regular") == "regular")
+    # Exports of before 2020 have no cost types: all of it is usage.
+    return ibis.cases((is_purchase, "Purchase"), (daily.charge_type.isnull(), "Usage"), *by_type, else_="Adjustment")
+
+
+def _last_part(name: ir.StringValue) -> ir.StringValue:
+    return ibis.ifelse(name.contains("/"), name.re_extract(r"([^/]*)$", 1), name).nullif("")
+
+
+def _category(daily: ir.Table) -> ir.StringValue:
+    texts = {name: daily[name].lower().fill_null("") for name in ("sku_meter", "service_name")}
+    branches = [(texts[column].contains(word), category) for column, words, category in CATEGORIES for word in words]
+    return ibis.cases(*branches, else_="Other")

@@ -1,0 +1,21 @@
+"""Tags: the keys that every cloud's bills share, and FOCUS's form of them."""
+
+from collections.abc import Mapping
+
+import ibis
+import ibis.expr.types as ir
+
+ATTRIBUTION_TAGS = tuple(
+    f"kubernetes_{name}"
+    for name in ("cluster", "namespace", "controller", "deployment", "daemonset", "statefulset", "service", "pod")
+)
+"""Tags by which people attribute a cloud resource to a workload (Kubecost's default label mapping)."""
+
+
+def as_json(rows: ir.Table, columns: Mapping[str, str]) -> ir.StringValue:
+    """Return the tags that a row has, as a JSON object; `columns` is tag key -> column."""
+    pairs = ibis.literal("")
+    for key, column in columns.items():
+        value = rows[column].replace("\\", "\\\\").replace('"', '\\"')
+        pairs = pairs + (f',"{key}":"' + value + '"').fill_null("")
+    return "{" + pairs.substr(1) + "}"
