@@ -147,8 +147,8 @@ def _objects(text: ir.StringValue, members: Mapping[str, str]) -> ir.ArrayValue:
 
 
 def _sum_to_days(rows: ir.Table) -> ir.Table:
-    def total(credits: ir.ArrayValue) -> ir.Value:
-        return credits.map(lambda one: one["amount"]).sums().cast(COST).fill_null(0)
+    def total(found: ir.ArrayValue) -> ir.Value:
+        return found.map(lambda one: one["amount"]).sums().cast(COST).fill_null(0)
 
     def of_type(name: str) -> ir.ArrayValue:
         return rows.credits.filter(lambda one: one["type"] == name)
@@ -174,10 +174,10 @@ def _spread_fees(daily: ir.Table) -> ir.Table:
     day = ibis.window(group_by=["charge_period_start", "billing_account_id", "billing_currency"])
     paid, is_spent = ibis.literal(0).cast(COST), ibis.literal(False)
     for is_fee, credit in ((is_resource, daily.resource_credit), (is_spend, daily.spend_credit)):
-        fee, credits = ibis.ifelse(is_fee, daily.net, 0).sum().over(day), credit.sum().over(day)
+        fee, covered = ibis.ifelse(is_fee, daily.net, 0).sum().over(day), credit.sum().over(day)
         # Shares are rounded to the 12th decimal; what the invoice says is `billed_cost`, which they do not touch.
-        share = (credit.cast("float64") / credits.cast("float64").nullif(0.0) * fee.cast("float64")).cast(COST)
-        paid, is_spent = paid + share.fill_null(0), is_spent | (is_fee & (credits != 0))
+        share = (credit.cast("float64") / covered.cast("float64").nullif(0.0) * fee.cast("float64")).cast(COST)
+        paid, is_spent = paid + share.fill_null(0), is_spent | (is_fee & (covered != 0))
     return daily.mutate(paid=paid, is_fee=is_spend | is_resource, is_resource_fee=is_resource, is_spent_fee=is_spent)
 
 
@@ -229,7 +229,7 @@ def _name_as_focus(daily: ir.Table, label_keys: Sequence[str]) -> ir.Table:
         "missing_cost_lines": daily.cost_missing,
         **labels,
     }
-    schema = {"date": dt.date, **CLOUD_BILLING.schema(), **{name: dt.string for name in labels}}
+    schema = {"date": dt.date, **CLOUD_BILLING.schema(), **dict.fromkeys(labels, dt.string)}
     return daily.select(**{name: named.get(name, ibis.null()).cast(type_) for name, type_ in schema.items()})
 
 
