@@ -12,7 +12,7 @@ from ibis.backends.duckdb import Backend
 
 from kubecost_pipelines.clouds import Bill, BillError, Connection, unreadable
 from kubecost_pipelines.clouds.exports import ExportFile, open_export
-from kubecost_pipelines.core.bills.gcp_export import FIELDS, UnknownExportError, normalise
+from kubecost_pipelines.core.bills.gcp_export import FIELDS, UnknownExportError, check_fields, normalise
 from kubecost_pipelines.core.connection_status import ConnectionEvent
 from kubecost_pipelines.core.window import Window
 from kubecost_pipelines.settings import CloudStoreSettings
@@ -78,15 +78,22 @@ class GcpStore:
 
     def _open(self, files: Sequence[ExportFile], engine: Backend) -> ir.Table:
         paths = [self._export.fetch(file.path, self._scratch) for file in files]
-        name = f"export_{uuid4().hex}"
-        match _kind(files[0]):
-            case "parquet":
-                return engine.read_parquet(paths, table_name=name, union_by_name=True, hive_partitioning=False)
-            case "json":
-                return engine.read_json(paths, table_name=name, columns=_json_columns(), format="newline_delimited")
-        return engine.read_csv(
-            paths, table_name=name, all_varchar=True, header=True, delim=",", quote='"', escape='"', union_by_name=True
-        )
+        for path in paths:
+            # Each by itself: together, the columns of one would stand in for those that another lacks.
+            check_fields(_read([path], _kind(files[0]), engine))
+        return _read(paths, _kind(files[0]), engine)
+
+
+def _read(paths: Sequence[str], kind: str, engine: Backend) -> ir.Table:
+    name = f"export_{uuid4().hex}"
+    match kind:
+        case "parquet":
+            return engine.read_parquet(paths, table_name=name, union_by_name=True, hive_partitioning=False)
+        case "json":
+            return engine.read_json(paths, table_name=name, columns=_json_columns(), format="newline_delimited")
+    return engine.read_csv(
+        paths, table_name=name, all_varchar=True, header=True, delim=",", quote='"', escape='"', union_by_name=True
+    )
 
 
 def _kind(file: ExportFile) -> str:

@@ -27,7 +27,8 @@ class CloudStoreSettings(_Part):
     export: Uri | None = Field(
         None,
         description="Folder of the billing export, `file://…` or `s3://…`. For AWS the report's folder: the one "
-        "that holds the month folders (legacy CUR) or `data` and `metadata` (CUR 2.0).",
+        "that holds the month folders (legacy CUR) or `data` and `metadata` (CUR 2.0). For Google Cloud a folder of "
+        "files of the detailed export: CSV, JSON lines or Parquet.",
     )
     region: str | None = Field(None, description="Region of the export's bucket; found out when omitted.")
     endpoint: str | None = Field(None, description="URL of an S3-compatible server, when it is not AWS.")

@@ -46,7 +46,8 @@ def normalised(engine: Backend, *changes: dict[str, Any], absent: tuple[str, ...
         values = [{**ROW, **change}[name] for name in columns]
         engine.con.execute(f"INSERT INTO export ({quoted}) VALUES ({', '.join('?' * len(columns))})", values)
     rows = normalise(engine.table("export"), OCTOBER, ("team", "env"))
-    return rows.order_by(ibis.desc("list_cost")).to_pyarrow().to_pylist()
+    found: list[dict[str, Any]] = rows.order_by(ibis.desc("list_cost")).to_pyarrow().to_pylist()
+    return found
 
 
 @pytest.mark.parametrize(
@@ -55,7 +56,7 @@ def normalised(engine: Backend, *changes: dict[str, Any], absent: tuple[str, ...
         credit("SUSTAINED_USAGE_DISCOUNT", "-2.5"),
         credit("SUSTAINED_USAGE_DISCOUNT", "-2.5")[1:-1],
         "[{'name': 'a', 'amount': -2.5, 'full_name': None, 'id': 'x', 'type': 'PROMOTION'}]",
-        '[{"amount": "-1.25", "type": "PROMOTION"}, {"amount": -1.25, "type": "DISCOUNT", "id": null}]',
+        '[{"amount": "-1.25", "type": "PROMOTION"}, {"amount": null}, {"amount": -1.25, "type": "DISCOUNT", "id": null}]',
     ],
     ids=["json", "struct", "python", "two of them"],
 )

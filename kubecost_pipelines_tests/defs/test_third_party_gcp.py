@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -31,6 +32,11 @@ def month(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Deployment
             yield deployment, deployment()
 
 
+def ask(query: str) -> list[tuple[Any, ...]]:
+    with duckdb.connect() as connection:
+        return connection.execute(query).fetchall()
+
+
 def table(deployment: Deployment, name: str, depth: str = "*/*/*") -> str:
     lake = deployment.settings.lake.removeprefix("file://")
     return f"read_parquet('{lake}/{name}/{depth}/data.parquet', hive_partitioning=true)"
@@ -39,13 +45,11 @@ def table(deployment: Deployment, name: str, depth: str = "*/*/*") -> str:
 def test_the_bill_adds_up_to_the_cent(month: tuple[Deployment, Recorded]) -> None:
     deployment, recorded = month
 
-    found = duckdb.sql(
+    [(cost, billed, lines)] = ask(
         f"SELECT sum(contracted_cost), sum(billed_cost), sum(line_items) FROM {table(deployment, 'cloud_billing')}"
-    ).fetchone()
+    )
 
     assert recorded.success, recorded.error
-    assert found is not None
-    cost, billed, lines = found
     assert (round(cost, 4), round(billed, 4), lines) == (Decimal("1186.0935"), Decimal("1162.5831"), 23_808)
     assert recorded.checks["bill_is_conserved"]
 
@@ -53,10 +57,10 @@ def test_the_bill_adds_up_to_the_cent(month: tuple[Deployment, Recorded]) -> Non
 def test_six_of_six_nodes_and_volumes_are_found_every_day(month: tuple[Deployment, Recorded]) -> None:
     deployment, _ = month
 
-    days = duckdb.sql(
+    days = ask(
         f"SELECT date, asset_type, count(*), count(match_rule) FROM {table(deployment, 'asset_costs', '*')} "
         "WHERE asset_type IN ('Node', 'Disk') GROUP BY ALL"
-    ).fetchall()
+    )
 
     assert len(days) == 62
     assert {(count, matched) for _, _, count, matched in days} == {(6, 6)}
@@ -65,9 +69,10 @@ def test_six_of_six_nodes_and_volumes_are_found_every_day(month: tuple[Deploymen
 def test_nodes_cost_what_was_billed_for_them(month: tuple[Deployment, Recorded]) -> None:
     deployment, _ = month
 
-    found = duckdb.sql(
-        f"SELECT asset_type, sum(total_cost) FROM {table(deployment, 'asset_costs', '*')} WHERE is_reconciled GROUP BY 1"
-    ).fetchall()
+    found = ask(
+        "SELECT asset_type, sum(total_cost) "
+        f"FROM {table(deployment, 'asset_costs', '*')} WHERE is_reconciled GROUP BY 1"
+    )
 
     # Core and RAM of six nodes less the committed use discounts; the egress and the disks as they are.
     assert {kind: round(cost, 4) for kind, cost in found if kind != "ClusterManagement"} == {
@@ -75,18 +80,34 @@ def test_nodes_cost_what_was_billed_for_them(month: tuple[Deployment, Recorded])
     }  # fmt: skip
 
 
-def test_json_lines_give_what_csv_gives(month: tuple[Deployment, Recorded], tmp_path: Path) -> None:
-    deployment, _ = month
-    with deploy(tmp_path, [bill(DATA / "gcp/jsonl")], [], days=("2026-10-01", "2026-10-03")) as other:
-        assert other(f"cloud_billing/gcp/{PROJECT}").success
+def write_parquet(folder: Path) -> Path:
+    """Write the JSON lines as Parquet, with the structs and lists that BigQuery writes."""
+    folder.mkdir()
+    source, target = DATA / "gcp/jsonl/202610_bigquery.jsonl.gz", folder / "export.parquet"
+    # The generator puts some lists of credits into a text.
+    unwrapped = f"SELECT * REPLACE ((credits->>'$')::JSON AS credits) FROM '{source}'"
+    one = '{"name": "VARCHAR", "amount": "DOUBLE", "id": "VARCHAR", "type": "VARCHAR"}'
+    credit = f"if(json_type(credits) = 'ARRAY', from_json(credits, '[{one}]'), [from_json(credits, '{one}')])"
+    ask(f"COPY (SELECT * REPLACE ({credit} AS credits) FROM ({unwrapped})) TO '{target}'")
+    return folder
 
-        def rows(of: Deployment) -> str:
-            return f"SELECT * FROM {table(of, 'cloud_billing')} WHERE date <= DATE '2026-10-03'"
 
-        same = duckdb.sql(
-            f"SELECT count(*) FROM (({rows(other)}) INTERSECT ALL ({rows(deployment)}))"
-        ).fetchone()
-        assert same == duckdb.sql(f"SELECT count(*) FROM ({rows(deployment)})").fetchone()
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_other_files_give_what_csv_gives(month: tuple[Deployment, Recorded], tmp_path: Path, kind: str) -> None:
+    export = DATA / "gcp/jsonl" if kind == "jsonl" else write_parquet(tmp_path / "export")
+
+    with deploy(tmp_path, [bill(export)], [], days=("2026-10-01", "2026-10-03")) as other:
+        recorded = other(f"cloud_billing/gcp/{PROJECT}")
+
+    def rows(of: Deployment) -> str:
+        # The generator made up other global names for each of its files.
+        source = table(of, "cloud_billing")
+        return f"SELECT * EXCLUDE (resource_id) FROM {source} WHERE date <= DATE '2026-10-03'"
+
+    assert recorded.success, recorded.error
+    everything = ask(f"SELECT count(*) FROM ({rows(month[0])})")
+    assert ask(f"SELECT count(*) FROM (({rows(other)}) INTERSECT ALL ({rows(month[0])}))") == everything
+    assert ask(f"SELECT count(*) FROM ({rows(other)})") == everything
 
 
 @pytest.mark.parametrize(
@@ -98,9 +119,7 @@ def test_json_lines_give_what_csv_gives(month: tuple[Deployment, Recorded], tmp_
     ],
     ids=["two exports", "too few columns", "cut off"],
 )
-def test_a_bad_export_is_told_with_its_cure(
-    tmp_path: Path, break_it: Callable[[Path], object], words: str
-) -> None:
+def test_a_bad_export_is_told_with_its_cure(tmp_path: Path, break_it: Callable[[Path], object], words: str) -> None:
     export = tmp_path / "export"
     shutil.copytree(DATA / "gcp/csv", export)
     break_it(export)

@@ -81,13 +81,18 @@ def normalise(export: ir.Table, window: Window, label_keys: Sequence[str]) -> ir
     Raises:
         UnknownExportError: a field that nothing can stand in for is missing.
     """
+    check_fields(export)
+    daily = _sum_to_days(_read_rows(export, window))
+    return _name_as_focus(_spread_fees(daily), label_keys)
+
+
+def check_fields(export: ir.Table) -> None:
+    """Raise `UnknownExportError` unless these are rows of the detailed export."""
     if missing := [name for name in (USAGE_START, *REQUIRED) if field(export, name) is None]:
         raise UnknownExportError(
             f"not a detailed billing export: it lacks {', '.join(missing)}. Switch on the detailed usage cost export "
             "(gcp_billing_export_resource_v1_…); the standard one has no resources."
         )
-    daily = _sum_to_days(_read_rows(export, window))
-    return _name_as_focus(_spread_fees(daily), label_keys)
 
 
 def field(export: ir.Table, name: str) -> ir.Value | None:
@@ -109,7 +114,7 @@ def _text(export: ir.Table, name: str) -> ir.StringValue:
 
 def _read_rows(export: ir.Table, window: Window) -> ir.Table:
     keys = {ours: _text(export, name) for ours, name in KEYS.items()}
-    start = _text(export, USAGE_START).substr(0, 10).cast("date")
+    start = ibis.coalesce(_text(export, USAGE_START).substr(0, 10), _first_of(keys["invoice_month"])).cast("date")
     cost, listed = _text(export, "cost").cast(COST), _text(export, "cost_at_list").cast(COST)
     usage = _text(export, "usage.amount_in_pricing_units").cast("float64")
     rows = export.select(
@@ -122,6 +127,10 @@ def _read_rows(export: ir.Table, window: Window) -> ir.Table:
         credits=_credits(_text(export, "credits")),
     )
     return rows.filter(rows.charge_period_start.between(ibis.date(window.days[0]), ibis.date(window.days[-1])))
+
+
+def _first_of(month: ir.StringValue) -> ir.StringValue:
+    return month.substr(0, 4) + "-" + month.substr(4, 2) + "-01"
 
 
 def _credits(text: ir.StringValue) -> ir.ArrayValue:
@@ -137,7 +146,7 @@ def _objects(text: ir.StringValue, members: Mapping[str, str]) -> ir.ArrayValue:
 
     def member(one: ir.JSONValue, name: str, type_: str) -> ir.Value:
         found = one[name]
-        return found.str if type_ == "string" else found.cast("string").replace('"', "").cast(type_)
+        return found.str if type_ == "string" else found.cast("string").replace('"', "").nullif("null").cast(type_)
 
     return (
         text.cast("json")
@@ -198,9 +207,7 @@ def _name_as_focus(daily: ir.Table, label_keys: Sequence[str]) -> ir.Table:
         "provider_name": ibis.literal("Google Cloud"),
         "invoice_issuer_name": ibis.literal("Google Cloud"),
         "invoice_id": daily.invoice_month,
-        "billing_period_start": (
-            daily.invoice_month.substr(0, 4) + "-" + daily.invoice_month.substr(4, 2) + "-01"
-        ).cast("date"),
+        "billing_period_start": _first_of(daily.invoice_month).cast("date"),
         "charge_category": category,
         "resource_id": ibis.coalesce(daily.global_name, daily.resource_name),
         "pricing_category": ibis.cases(
