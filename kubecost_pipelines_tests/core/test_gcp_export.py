@@ -56,7 +56,8 @@ def normalised(engine: Backend, *changes: dict[str, Any], absent: tuple[str, ...
         credit("SUSTAINED_USAGE_DISCOUNT", "-2.5"),
         credit("SUSTAINED_USAGE_DISCOUNT", "-2.5")[1:-1],
         "[{'name': 'a', 'amount': -2.5, 'full_name': None, 'id': 'x', 'type': 'PROMOTION'}]",
-        '[{"amount": "-1.25", "type": "PROMOTION"}, {"amount": null}, {"amount": -1.25, "type": "DISCOUNT", "id": null}]',
+        '[{"amount": "-1.25", "type": "PROMOTION"}, {"amount": null}, '
+        '{"amount": -1.25, "type": "DISCOUNT", "id": null}]',
     ],
     ids=["json", "struct", "python", "two of them"],
 )
