@@ -73,7 +73,7 @@ def test_a_broken_bill_leaves_the_other_accounts_alone(dagster_run: Callable[...
 
     assert not result.success
     assert "there is no folder" in result.error
-    assert "gcp/my-project-1: only AWS bills can be read so far" in result.error
+    assert "gcp/my-project-1: `export` is gs://billing/export; bills are read from file:// or s3://" in result.error
     days = {asset for asset, day in result.materialized if day}
     assert {f"cloud_billing/aws/{ACCOUNT}", f"cloud_assets/aws/{ACCOUNT}"} <= days
     assert not {asset for asset in days if "999900001111" in asset or "gcp" in asset}
