@@ -26,6 +26,7 @@ KINDS = {
     ".json.gz": "json",
     ".parquet": "parquet",
 }
+"""Endings of the names of export files; others are not looked at."""
 
 
 class GcpStore:
@@ -52,7 +53,7 @@ class GcpStore:
         return Bill(rows, inputs, source=self._export.uri)
 
     def check_connection(self, today: date) -> Connection:  # noqa: ARG002 - the files do not tell their months
-        """See `CloudStore.check_connection`: lists the export, and reads the start of one file."""
+        """See `CloudStore.check_connection`: lists the export, and reads the starts of its files until one has rows."""
         files = self._files()
         if any(self._has_rows(file) for file in files):
             return Connection(ConnectionEvent.DATA, f"{self._export.uri}: {len(files)} files")
@@ -78,10 +79,15 @@ class GcpStore:
 
     def _open(self, files: Sequence[ExportFile], engine: Backend) -> ir.Table:
         paths = [self._export.fetch(file.path, self._scratch) for file in files]
-        for path in paths:
+        kind = _kind(files[0])
+        if kind == "json":
+            # BigQuery leaves a null field out, so that only all files together show the fields of the export.
+            check_fields(engine.read_json(paths, table_name=f"fields_{uuid4().hex}", union_by_name=True))
+        else:
             # Each by itself: together, the columns of one would stand in for those that another lacks.
-            check_fields(_read([path], _kind(files[0]), engine))
-        return _read(paths, _kind(files[0]), engine)
+            for path in paths:
+                check_fields(_read([path], kind, engine))
+        return _read(paths, kind, engine)
 
 
 def _read(paths: Sequence[str], kind: str, engine: Backend) -> ir.Table:

@@ -1,15 +1,18 @@
-"""Google Cloud's export files: what a check of the connection finds."""
+"""Google Cloud's export files: what is read from where, and what a check of the connection finds."""
 
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
 import pytest
+from ibis.backends.duckdb import Backend
 
-from kubecost_pipelines.clouds import check_connection
+from kubecost_pipelines.clouds import BillError, check_connection, open_store
 from kubecost_pipelines.core.connection_status import ConnectionEvent
+from kubecost_pipelines.core.window import Window
 from kubecost_pipelines.settings import CloudStoreSettings
 from kubecost_pipelines_tests.replay import DATA
+from kubecost_pipelines_tests.s3 import S3Server
 
 TODAY = date(2026, 11, 24)
 
@@ -51,3 +54,26 @@ def test_gzipped_files_of_either_kind_have_data(tmp_path: Path) -> None:
         store = CloudStoreSettings(provider="gcp", id="acme", export=(DATA / "gcp" / kind).as_uri())
 
         assert check_connection(store, TODAY, tmp_path).event is ConnectionEvent.DATA
+
+
+def test_the_same_export_from_s3(s3: S3Server, engine: Backend, tmp_path: Path) -> None:
+    s3.client().create_bucket(Bucket="acme-gcp")
+    s3.client().upload_file(str(DATA / "gcp/jsonl/202610_bigquery.jsonl.gz"), "acme-gcp", "export/october.jsonl.gz")
+    access = {"endpoint": s3.endpoint, "access_key_id": "k", "secret_access_key": "s"}
+    store = CloudStoreSettings.model_validate(
+        {"provider": "gcp", "id": "acme-gke", "export": "s3://acme-gcp/export", **access}
+    )
+
+    bill = open_store(store, (), tmp_path).read_billing(Window.of_days(date(2026, 10, 1), date(2026, 10, 3)), engine)
+
+    assert bill.rows is not None
+    assert list(bill.inputs) == ["october.jsonl.gz"]
+    assert bill.rows.line_items.sum().to_pyarrow().as_py() == 3 * 768  # nise writes 768 lines a day
+
+
+def test_json_lines_of_the_standard_export_are_refused(engine: Backend, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"cost": 1, "currency": "USD", "sku": {"description": "x"}}\n')
+    store = CloudStoreSettings(provider="gcp", id="acme", export=tmp_path.as_uri())
+
+    with pytest.raises(BillError, match=r"lacks .*resource\.name"):
+        open_store(store, (), tmp_path).read_billing(Window.of_day(date(2026, 10, 1)), engine)

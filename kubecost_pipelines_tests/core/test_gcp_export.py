@@ -4,6 +4,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+import duckdb
 import ibis
 import pytest
 from ibis.backends.duckdb import Backend
@@ -157,3 +158,14 @@ def test_an_empty_cost_is_missing_and_not_free(engine: Backend) -> None:
 def test_the_standard_export_is_refused_by_name(engine: Backend) -> None:
     with pytest.raises(UnknownExportError, match=r"lacks resource\.name.*Switch on the detailed"):
         normalised(engine, {}, absent=("resource.name", "resource.global_name"))
+
+
+def test_a_row_without_a_day_is_not_lost(engine: Backend) -> None:
+    [row] = normalised(engine, {"usage_start_time": None})
+
+    assert row["date"] == date(2026, 10, 1)  # of its invoice
+
+
+def test_a_row_without_any_day_fails(engine: Backend) -> None:
+    with pytest.raises(duckdb.ConversionException, match="no usage_start_time"):
+        normalised(engine, {"usage_start_time": None, "invoice.month": None})

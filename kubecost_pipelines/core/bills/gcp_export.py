@@ -114,11 +114,14 @@ def _text(export: ir.Table, name: str) -> ir.StringValue:
 
 def _read_rows(export: ir.Table, window: Window) -> ir.Table:
     keys = {ours: _text(export, name) for ours, name in KEYS.items()}
-    start = ibis.coalesce(_text(export, USAGE_START).substr(0, 10), _first_of(keys["invoice_month"])).cast("date")
+    # A row without a day fails the cast, by these words: it must not fall out of every day unseen.
+    day = ibis.coalesce(
+        _text(export, USAGE_START).substr(0, 10), _first_of(keys["invoice_month"]), "no usage_start_time"
+    )
     cost, listed = _text(export, "cost").cast(COST), _text(export, "cost_at_list").cast(COST)
     usage = _text(export, "usage.amount_in_pricing_units").cast("float64")
     rows = export.select(
-        charge_period_start=start,
+        charge_period_start=day.cast("date"),
         **keys,
         cost=cost.fill_null(0),
         list=ibis.coalesce(listed.nullif(0), cost, 0),
@@ -177,7 +180,9 @@ def _sum_to_days(rows: ir.Table) -> ir.Table:
 
 
 def _spread_fees(daily: ir.Table) -> ir.Table:
-    """Add `net`, `fee`, and `paid`: the row's share of the fees of the commitments that cover it."""
+    """Add `net` (cost after credits), `paid` (the row's share of the fees of the commitments that cover it), whether
+    the row is a fee, and whether that fee has been spread.
+    """
     daily = daily.mutate(net=daily.cost + daily.all_credits)
     is_spend, is_resource = daily.sku_meter.startswith(SPEND_FEE), daily.sku_meter.startswith(RESOURCE_FEE)
     day = ibis.window(group_by=["charge_period_start", "billing_account_id", "billing_currency"])
