@@ -90,7 +90,11 @@ MATCH_ROUNDS = tuple(
     tuple(rule for rule in MATCH_RULES if rule.name in names)
     for names in (("provider_id",), ("node_network", "persistent_volume", "cluster_name"), ("service_tag",))
 )
-"""The same, in as few joins as that takes: no two rules of a round read bill rows of one category."""
+"""The same, in as few joins as that takes: no two rules of a round know one type of asset or one category of rows."""
+
+
+MATCH_COLUMNS = ("provider_id", "category", "cluster", "kubernetes_service", "persistent_volume", "sub_account_id")
+"""The columns of the bill that the rules read."""
 
 
 def claim(bill: ir.Table, assets: ir.Table) -> ir.Table:
@@ -106,17 +110,19 @@ def claim(bill: ir.Table, assets: ir.Table) -> ir.Table:
     claimed = bill
     for number, rules in enumerate(MATCH_ROUNDS):
         owners = _owners(assets, rules, number)
-        keyed = claimed.mutate(match_key=ibis.coalesce(*(_marked(rule, rule.of_bill(claimed)) for rule in rules)))
-        claimed = keyed.left_join(owners, [keyed.date == owners.owner_date, keyed.match_key == owners.owner_key])
-        claimed = claimed.drop("match_key", "owner_date", "owner_key")
+        keyed = claimed.mutate(
+            **{f"key_{number}": ibis.coalesce(*(_marked(rule, rule.of_bill(claimed)) for rule in rules))}
+        )
+        claimed = keyed.left_join(owners, [keyed.date == owners.owner_date, keyed[f"key_{number}"] == owners.owner_key])
+        claimed = claimed.drop("owner_date", "owner_key")
     numbers = range(len(MATCH_ROUNDS))
-    match_rule = ibis.coalesce(*(claimed[f"rule_{number}"] for number in numbers))
-    reveals = {rule.name: rule.reveals for rule in MATCH_RULES if rule.reveals}
+    owners, keys = ([claimed[f"{name}_{number}"] for number in numbers] for name in ("owner", "key"))
+    key = ibis.coalesce(*(ibis.ifelse(owner.notnull(), key, None) for owner, key in zip(owners, keys, strict=True)))
     return claimed.mutate(
-        asset_id=ibis.coalesce(*(claimed[f"owner_{number}"] for number in numbers)),
-        match_rule=match_rule,
-        reveals=ibis.cases(*((match_rule == name, revealed) for name, revealed in reveals.items())),
-    ).drop(*(f"{name}_{number}" for name in ("owner", "rule") for number in numbers))
+        asset_id=ibis.coalesce(*owners),
+        match_rule=ibis.cases(*((key.startswith(f"{rule.name}:"), rule.name) for rule in MATCH_RULES)),
+        reveals=ibis.cases(*((key.startswith(f"{rule.name}:"), rule.reveals) for rule in MATCH_RULES if rule.reveals)),
+    ).drop(*(f"{name}_{number}" for name in ("owner", "key") for number in numbers))
 
 
 def _marked(rule: MatchRule, key: ir.StringValue) -> ir.StringValue:
@@ -125,16 +131,8 @@ def _marked(rule: MatchRule, key: ir.StringValue) -> ir.StringValue:
 
 def _owners(assets: ir.Table, rules: Sequence[MatchRule], number: int) -> ir.Table:
     """Return one asset per key and day; of two that claim one key, the costlier (then the first by id)."""
-    keys = [
-        assets.select(
-            "date", "asset_id", "cost", rule=ibis.literal(rule.name), owner_key=_marked(rule, rule.of_asset(assets))
-        )
-        for rule in rules
-    ]
-    keyed = ibis.union(*keys) if len(keys) > 1 else keys[0]
+    key = ibis.coalesce(*(_marked(rule, rule.of_asset(assets)) for rule in rules))
+    keyed = assets.select("asset_id", "cost", owner_date=assets.date, owner_key=key)
     keyed = keyed.filter(keyed.owner_key.notnull())
-    order = ibis.window(group_by=[keyed.date, keyed.owner_key], order_by=[keyed.cost.desc(), keyed.asset_id])
-    ranked = keyed.mutate(rank=ibis.row_number().over(order))
-    best = ranked.filter(ranked["rank"] == 0)
-    names = {f"owner_{number}": best.asset_id, f"rule_{number}": best["rule"]}
-    return best.select(owner_date=best.date, owner_key=best.owner_key, **names)
+    owner = keyed.asset_id.first(order_by=[keyed.cost.desc(), keyed.asset_id])
+    return keyed.group_by("owner_date", "owner_key").aggregate(**{f"owner_{number}": owner})

@@ -9,14 +9,14 @@ from datetime import date
 import ibis
 import ibis.expr.types as ir
 
+from kubecost_pipelines.core.claiming import MATCH_COLUMNS
 from kubecost_pipelines.core.tables import ASSET_COSTS, COST_NAMES, ESTIMATE, RECONCILED_ASSETS
 
 _SUMMED = ("billed_cost", "effective_cost", "list_cost", "reconciled_cost", "bill_rows", "missing_cost_lines")
 _CLAIMED = (*_SUMMED, "match_rule", "provider_key", "billing_currency")
 
-
-CLAIM_COLUMNS = ("date", "asset_id", "match_rule", "reveals", *COST_NAMES, "missing_cost_lines", "billing_currency")
-"""The columns of the claims that `reconcile` reads."""
+RECONCILED_COLUMNS = ("date", *MATCH_COLUMNS, *COST_NAMES, "missing_cost_lines", "billing_currency")
+"""The columns of the bill that `claim` and `reconcile` read."""
 
 
 def reconcile(
@@ -49,7 +49,8 @@ def reconcile(
         match_rule=claimed.match_rule.min(),
         billing_currency=_one_currency(claimed),
     )
-    joined = sums.inner_join(assets, ["date", "asset_id"])
+    known = assets.select("date", *(name for name in RECONCILED_ASSETS.names if name in assets.columns))
+    joined = sums.inner_join(known, ["date", "asset_id"])
     is_new = joined.reveals.notnull()
     joined = joined.mutate(
         provider_key=ibis.literal(provider_key),

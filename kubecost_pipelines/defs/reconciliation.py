@@ -17,7 +17,7 @@ import ibis.expr.types as ir
 from kubecost_pipelines.core.claiming import claim
 from kubecost_pipelines.core.coverage import difference, match_coverage
 from kubecost_pipelines.core.expectations import RECONCILED_EXPECTATIONS, Expectation, expect_monitored_clusters
-from kubecost_pipelines.core.reconciliation import CLAIM_COLUMNS, leave_unclaimed, reconcile
+from kubecost_pipelines.core.reconciliation import RECONCILED_COLUMNS, leave_unclaimed, reconcile
 from kubecost_pipelines.core.tables import (
     ASSET_INVENTORY,
     CLOUD_ASSETS,
@@ -104,7 +104,8 @@ def _build(settings: Settings, store: CloudStoreSettings, half: _Half) -> dg.Ass
 def _write_half(tools: Tools, store: CloudStoreSettings, month: Window, half: _Half, report: Report) -> None:
     bill = tools.lake.read(CLOUD_BILLING, store.key.parts, month.days, tools.engine)
     inventory = tools.lake.read(ASSET_INVENTORY, [], month.days, tools.engine)
-    claims = tools.keep(claim(bill, inventory), CLAIM_COLUMNS if half.is_claimed else None)
+    # Compiling a query takes as long as running it: each column less that passes through it counts.
+    claims = tools.keep(claim(bill.select(*RECONCILED_COLUMNS) if half.is_claimed else bill, inventory))
     mine = leave_unclaimed(claims)
     if half.is_claimed:
         mine = reconcile(

@@ -1,6 +1,6 @@
 """Workbench: what an asset body works with, opened for one step and cleared away after it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -27,10 +27,9 @@ class Tools:
     scratch: Path
     now: datetime
 
-    def keep(self, rows: ir.Table, columns: Sequence[str] | None = None) -> ir.Table:
-        """Return the rows, of some columns, computed once for what is asked of them next."""
-        picked = rows.select(*columns) if columns else rows
-        return self.engine.create_table(f"kept_{uuid4().hex}", picked, temp=True)
+    def keep(self, rows: ir.Table) -> ir.Table:
+        """Return the rows, computed once for what is asked of them next."""
+        return self.engine.create_table(f"kept_{uuid4().hex}", rows, temp=True)
 
     def settled(self, days: list[date]) -> list[date]:
         return settled_days(days, self.now, self.settings.settle_after)
