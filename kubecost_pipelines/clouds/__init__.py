@@ -75,7 +75,10 @@ def open_store(settings: CloudStoreSettings, label_keys: tuple[str, ...], scratc
             from kubecost_pipelines.clouds.gcp import GcpStore  # noqa: PLC0415
 
             return GcpStore(settings, label_keys, scratch)
-    raise BillError(f"{settings.key}: Azure bills cannot be read yet; remove this entry from cloud_stores.")
+        case "azure":
+            from kubecost_pipelines.clouds.azure import AzureStore  # noqa: PLC0415
+
+            return AzureStore(settings, label_keys, scratch)
 
 
 def check_connection(settings: CloudStoreSettings, today: date, scratch: Path) -> Connection:

@@ -12,7 +12,7 @@ from datetime import date
 from typing import Any
 
 from kubecost_pipelines.clouds import BillError
-from kubecost_pipelines.clouds.exports import Export, ExportFile
+from kubecost_pipelines.clouds.exports import Export, ExportFile, find
 from kubecost_pipelines.core.window import next_month
 
 
@@ -22,10 +22,6 @@ class Manifest:
 
     path: str
     files: tuple[ExportFile, ...]
-
-    @property
-    def is_parquet(self) -> bool:
-        return all(file.path.endswith(".parquet") for file in self.files)
 
 
 def find_manifest(export: Export, month: date) -> Manifest | None:
@@ -59,7 +55,7 @@ def _read(export: Export, path: str) -> Manifest:
             "delivery; if it stays so, create the export anew."
         ) from error
     paths = [_resolve(export, key) for key in keys]
-    found = export.find(paths)
+    found = find(export, paths)
     if missing := [path for path in paths if path not in found]:
         raise BillError(
             f"{path} names {missing[0]}, which is not there. Wait for AWS to finish its delivery, or restore the "

@@ -13,11 +13,19 @@ from typing import Literal
 import ibis
 import ibis.expr.types as ir
 
+from kubecost_pipelines.core.bills import azure_costs, focus, gcp_export
 from kubecost_pipelines.core.bills.aws_cur import RULES
 from kubecost_pipelines.core.bills.aws_lines import RESIDUAL
-from kubecost_pipelines.core.bills.gcp_export import CHARGE_CATEGORIES
 from kubecost_pipelines.core.claiming import same_name
 from kubecost_pipelines.core.tables import COST_NAMES
+
+KNOWN_CHARGE_TYPES = [
+    *RULES,
+    RESIDUAL,
+    *gcp_export.CHARGE_CATEGORIES,
+    *azure_costs.CHARGE_CATEGORIES,
+    *focus.CHARGE_CATEGORIES,
+]
 
 
 @dataclass(frozen=True)
@@ -48,7 +56,7 @@ def _residuals(bill: ir.Table) -> ir.Table:
 
 
 def _unknown_charge_types(bill: ir.Table) -> ir.Table:
-    rows = bill.filter(bill.charge_type.notin([*RULES, RESIDUAL, *CHARGE_CATEGORIES]))
+    rows = bill.filter(bill.charge_type.notin(KNOWN_CHARGE_TYPES))
     return rows.group_by("charge_type").aggregate(rows=rows.count(), billed_cost=rows.billed_cost.sum())
 
 

@@ -50,8 +50,12 @@ def normalise_load_balancer_id(text: str) -> str:
 
 
 def normalise_azure_id(text: str) -> str:
-    """Azure ids in lower case, for Kubernetes and the bill differ in the case of every segment; others unchanged."""
-    return text.lower() if text.lower().startswith(("azure://", "/subscriptions/")) else text
+    """`azure:///subscriptions/…` → `/subscriptions/…`, in lower case: Kubernetes and the bill differ in every segment.
+
+    Others stay as they are.
+    """
+    lower = text.lower().removeprefix("azure://")
+    return lower if lower.startswith("/subscriptions/") else text
 
 
 _NORMALISERS: dict[str, Callable[[str], str]] = {

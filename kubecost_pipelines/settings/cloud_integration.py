@@ -12,6 +12,13 @@ from typing import Any
 
 Entry = dict[str, Any]
 
+AZURE_HOSTS = {
+    "gov": "core.usgovcloudapi.net",
+    "china": "core.chinacloudapi.cn",
+    "public": "core.windows.net",
+}
+"""What the name of a cloud contains, and where its storage is."""
+
 
 def read_cloud_integration(path: Path) -> list[Entry]:
     """Read the file as entries of our own `cloud_stores`.
@@ -45,11 +52,36 @@ def _store(provider: str, entry: Entry) -> Entry:
         case "aws":
             return _aws_store(entry)
         case "gcp":
-            return {"provider": "gcp", "id": entry.get("projectID"), "export": entry.get("export")}
+            return _gcp_store(entry)
         case "azure":
-            subscription = entry.get("azureSubscriptionID") or entry.get("subscriptionID")
-            return {"provider": "azure", "id": subscription, "export": entry.get("export")}
+            return _azure_store(entry)
     raise ValueError(f"provider {provider} is not one of aws, gcp, azure; remove its entries")
+
+
+def _gcp_store(entry: Entry) -> Entry:
+    key = (entry.get("authorizer") or entry).get("key")
+    return {
+        "provider": "gcp",
+        "id": entry.get("projectID"),
+        "export": entry.get("export"),
+        "service_account_key": json.dumps(key) if key else None,
+    }
+
+
+def _azure_store(entry: Entry) -> Entry:
+    authorizer = entry.get("authorizer") or {}
+    account = entry.get("azureStorageAccount") or entry.get("account")
+    container = entry.get("azureStorageContainer") or entry.get("container")
+    path = entry.get("azureContainerPath") or entry.get("path") or ""
+    cloud = str(entry.get("azureCloud") or entry.get("cloud") or "public").lower()
+    host = next((host for name, host in AZURE_HOSTS.items() if name in cloud), AZURE_HOSTS["public"])
+    here = f"abfss://{container}@{account}.dfs.{host}/{str(path).strip('/')}" if account and container else None
+    return {
+        "provider": "azure",
+        "id": entry.get("azureSubscriptionID") or entry.get("subscriptionID"),
+        "export": entry.get("export") or here,
+        "account_key": entry.get("azureStorageAccessKey") or authorizer.get("accessKey"),
+    }
 
 
 def _aws_store(entry: Entry) -> Entry:

@@ -26,16 +26,31 @@ class CloudStoreSettings(_Part):
     id: Id = Field(description="AWS account id of the payer, GCP project id or Azure subscription id: the ProviderKey.")
     export: Uri | None = Field(
         None,
-        description="Folder of the billing export, `file://…` or `s3://…`. For AWS the report's folder: the one "
-        "that holds the month folders (legacy CUR) or `data` and `metadata` (CUR 2.0). For Google Cloud a folder of "
-        "files of the detailed export: CSV, JSON lines or Parquet.",
+        description="Folder of the billing export: `file://…`, `s3://…`, `gs://…` or "
+        "`abfss://<container>@<account>.dfs.core.windows.net/…`. For AWS the report's folder: the one that holds the "
+        "month folders (legacy CUR) or `data` and `metadata` (CUR 2.0, FOCUS). For Azure the export's folder, the one "
+        "that holds its month folders. For Google Cloud a folder of files of the detailed export: CSV, JSON lines or "
+        "Parquet.",
     )
     region: str | None = Field(None, description="Region of the export's bucket; found out when omitted.")
-    endpoint: str | None = Field(None, description="URL of an S3-compatible server, when it is not AWS.")
+    endpoint: str | None = Field(
+        None, description="URL of a server that speaks the protocol of S3, Blob Storage or Google's, instead of theirs."
+    )
     access_key_id: str | None = Field(
         None, description="Access key; omit both keys to use the provider's default chain."
     )
     secret_access_key: SecretStr | None = Field(None, description="Secret of that key; better left to the environment.")
+    account_key: SecretStr | None = Field(None, description="Key of the Azure storage account.")
+    sas_token: SecretStr | None = Field(
+        None,
+        description="Shared access signature of the container; without it and `account_key`, Azure's default chain "
+        "(managed or workload identity).",
+    )
+    service_account_key: SecretStr | None = Field(
+        None,
+        description="Key of a Google service account, the JSON as text; omit it for the default chain (workload "
+        "identity).",
+    )
     role_arns: tuple[str, ...] = Field((), description="Roles to assume before reading, one after the other.")
     external_id: str | None = Field(None, description="External id to present with the roles.")
     currency: str | None = Field(

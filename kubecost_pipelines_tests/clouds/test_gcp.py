@@ -25,9 +25,9 @@ def write(name: str, content: bytes) -> Callable[[Path], object]:
     ("prepare", "event", "words"),
     [
         (write("a.csv", b"cost,currency\n1,USD\n"), ConnectionEvent.DATA, "1 files"),
-        (write("a.csv", b"cost,currency\n"), ConnectionEvent.EMPTY, "no export files with rows"),
-        (write("a.jsonl", b"\n"), ConnectionEvent.EMPTY, "no export files with rows"),
-        (write("readme.txt", b"hello"), ConnectionEvent.EMPTY, "no export files with rows"),
+        (write("a.csv", b"cost,currency\n"), ConnectionEvent.EMPTY, "no bill of the last 3 months"),
+        (write("a.jsonl", b"\n"), ConnectionEvent.EMPTY, "no bill of the last 3 months"),
+        (write("readme.txt", b"hello"), ConnectionEvent.EMPTY, "no bill of the last 3 months"),
         (lambda folder: folder.rmdir(), ConnectionEvent.ERROR, "there is no folder"),
         (
             lambda folder: [write(name, b"x\n1\n")(folder) for name in ("a.csv", "a.jsonl")],

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pytest
 
 from kubecost_pipelines.core.bills.aws_cur import RULES, canonical_name
-from kubecost_pipelines.core.bills.aws_lines import RESIDUAL, UnknownBillError, normalise, residual
+from kubecost_pipelines.core.bills.aws_lines import RESIDUAL, normalise, residual
+from kubecost_pipelines.core.bills.source import UnknownBillError
 from kubecost_pipelines.core.window import Window
 from kubecost_pipelines_tests.core.tables import rows
 

@@ -9,7 +9,8 @@ import ibis
 import pytest
 from ibis.backends.duckdb import Backend
 
-from kubecost_pipelines.core.bills.gcp_export import UnknownExportError, normalise
+from kubecost_pipelines.core.bills.gcp_export import normalise
+from kubecost_pipelines.core.bills.source import UnknownBillError
 from kubecost_pipelines.core.window import Window
 
 OCTOBER = Window.of_days(date(2026, 10, 1), date(2026, 10, 31))
@@ -156,7 +157,7 @@ def test_an_empty_cost_is_missing_and_not_free(engine: Backend) -> None:
 
 
 def test_the_standard_export_is_refused_by_name(engine: Backend) -> None:
-    with pytest.raises(UnknownExportError, match=r"lacks resource\.name.*Switch on the detailed"):
+    with pytest.raises(UnknownBillError, match=r"lacks resource\.name.*Switch on the detailed"):
         normalised(engine, {}, absent=("resource.name", "resource.global_name"))
 
 

@@ -14,7 +14,7 @@ CASES = [
     ("Node", "aws:///us-east-2a/i-0fea4fd46592d050b", "i-0fea4fd46592d050b"),
     ("Node", "i-0fea4fd46592d050b", "i-0fea4fd46592d050b"),
     ("Node", "gce://guestbook-11111/us-central1-a/gke-niko-8df8e58a-hfy7", "gke-niko-8df8e58a-hfy7"),
-    ("Node", _SCALE_SET, _SCALE_SET.lower()),
+    ("Node", _SCALE_SET, _SCALE_SET.lower().removeprefix("azure://")),
     ("Node", "kind://docker/kind/kind-worker", "kind://docker/kind/kind-worker"),
     ("Disk", "aws://us-east-2a/vol-0fc54c5e83b8d2b76", "vol-0fc54c5e83b8d2b76"),
     ("Disk", "aws:///us-east-2a/vol-0fc54c5e83b8d2b76", "vol-0fc54c5e83b8d2b76"),

@@ -11,17 +11,8 @@ from dataclasses import dataclass
 import ibis
 import ibis.expr.types as ir
 
+from kubecost_pipelines.core.bills.source import Source
 from kubecost_pipelines.core.tables import COST
-
-
-@dataclass(frozen=True)
-class Source:
-    """A column of the report: its names (the first is ours), its type, and whether we can do without it."""
-
-    names: tuple[str, ...]
-    type: str = "string"
-    is_required: bool = False
-
 
 KEYS: dict[str, Source] = {
     "billing_account_id": Source(("bill_payer_account_id",), is_required=True),

@@ -4,24 +4,20 @@ The rules are the tables of `aws_cur`; this module only applies them.
 """
 
 from collections.abc import Sequence
-from datetime import date, timedelta
 
 import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
 from kubecost_pipelines.core.bills import aws_cur
-from kubecost_pipelines.core.bills.aws_cur import Source, canonical_name
+from kubecost_pipelines.core.bills.aws_cur import canonical_name
+from kubecost_pipelines.core.bills.source import SourceColumns, UnknownBillError, billing_period, clamp
 from kubecost_pipelines.core.bills.tags import ATTRIBUTION_TAGS, as_json
 from kubecost_pipelines.core.tables import CLOUD_BILLING, COST, COST_NAMES, label_column
-from kubecost_pipelines.core.window import Window, next_month
+from kubecost_pipelines.core.window import Window
 
 RESIDUAL = "UnblendedResidual"
 """Our charge type for what the billed costs of a day lack of its unblended cost: negations that do not cancel."""
-
-
-class UnknownBillError(ValueError):
-    """The file is not a Cost and Usage Report that we know. The message names the missing columns."""
 
 
 def normalise(report: ir.Table, window: Window, label_keys: Sequence[str]) -> ir.Table:
@@ -46,44 +42,27 @@ def normalise(report: ir.Table, window: Window, label_keys: Sequence[str]) -> ir
 
 def source_columns(report: ir.Table) -> list[str]:
     """Return the columns of the report that `normalise` reads, tags aside."""
-    names = _Names(report)
+    names = SourceColumns(report, canonical_name)
     sources = (*aws_cur.KEYS.values(), aws_cur.USAGE_START, *aws_cur.NUMBERS.values())
     return [found for source in sources if (found := names.find(source))]
 
 
-class _Names:
-    """The report's own column names by canonical name."""
-
-    def __init__(self, report: ir.Table) -> None:
-        self.of: dict[str, list[str]] = {}
-        for name in report.columns:
-            self.of.setdefault(canonical_name(name), []).append(name)
-
-    def find(self, source: Source) -> str | None:
-        return next((self.of[name][0] for name in source.names if name in self.of), None)
-
-    def check(self) -> None:
-        sources = (*aws_cur.KEYS.values(), aws_cur.USAGE_START, *aws_cur.NUMBERS.values())
-        missing = [source.names[0] for source in sources if source.is_required and not self.find(source)]
-        if missing:
-            raise UnknownBillError(
-                f"not a Cost and Usage Report with resource ids: it lacks {', '.join(missing)}. Export a legacy CUR "
-                "(CSV or Parquet) or a CUR 2.0 with `INCLUDE RESOURCE IDS` on; `export` must name that report's "
-                "folder."
-            )
-
-
 def _read_lines(report: ir.Table, window: Window, label_keys: Sequence[str]) -> tuple[ir.Table, dict[str, str]]:
     """Pick, cast and date the columns we use; return the lines, and tag key -> column name."""
-    names = _Names(report)
-    names.check()
+    names = SourceColumns(report, canonical_name)
+    sources = (*aws_cur.KEYS.values(), aws_cur.USAGE_START, *aws_cur.NUMBERS.values())
+    if missing := names.missing(sources):
+        raise UnknownBillError(
+            f"not a Cost and Usage Report with resource ids: it lacks {', '.join(missing)}. Export a legacy CUR "
+            "(CSV or Parquet) or a CUR 2.0 with `INCLUDE RESOURCE IDS` on; `export` must name that report's folder."
+        )
     columns: dict[str, ir.Value] = {}
     for ours, source in aws_cur.KEYS.items():
         if found := names.find(source):
             columns[ours] = report[found].cast("string")
     for ours, source in aws_cur.NUMBERS.items():
-        if found := names.find(source):
-            columns[ours] = _as_number(report[found], source)
+        if names.find(source):
+            columns[ours] = names.number(source)
     tags = _tag_columns(report, names, label_keys)
     for position, (_, value) in enumerate(tags.items()):
         columns[f"tag_{position}"] = value
@@ -93,27 +72,14 @@ def _read_lines(report: ir.Table, window: Window, label_keys: Sequence[str]) -> 
     return _within(report.select(**columns), window), {key: f"tag_{position}" for position, key in enumerate(tags)}
 
 
-def _as_number(column: ir.Value, source: Source) -> ir.Value:
-    if column.type().is_string():
-        # The required one must parse: text in it is a broken file, whereas `None` in the others is AWS's empty.
-        text = column.nullif("")
-        return text.cast(source.type) if source.is_required else text.try_cast(source.type)
-    return column.cast(source.type)
-
-
 def _as_day(column: ir.Value) -> ir.DateValue:
     # AWS writes UTC, as `…T00:00:00Z` or `… 00:00:00+00:00`; the day is its first ten characters.
     return (column.substr(0, 10) if column.type().is_string() else column).cast("date")
 
 
-def _clamp(day: ir.DateValue, window: Window) -> ir.DateValue:
-    first, last = _billing_period(window)
-    return ibis.greatest(ibis.least(day, ibis.date(last)), ibis.date(first))
-
-
 def _within(lines: ir.Table, window: Window) -> ir.Table:
     """Keep the window's days, by a plain comparison on the source column so that Parquet row groups can be skipped."""
-    first, last = _billing_period(window)
+    first, last = billing_period(window)
     start, end = window.days[0], window.days[-1]
     if start > first:
         lines = lines.filter(lines.charge_period_start >= ibis.date(start))
@@ -122,12 +88,7 @@ def _within(lines: ir.Table, window: Window) -> ir.Table:
     return lines
 
 
-def _billing_period(window: Window) -> tuple[date, date]:
-    first = window.start.date().replace(day=1)
-    return first, next_month(first) - timedelta(days=1)
-
-
-def _tag_columns(report: ir.Table, names: _Names, label_keys: Sequence[str]) -> dict[str, ir.StringValue]:
+def _tag_columns(report: ir.Table, names: SourceColumns, label_keys: Sequence[str]) -> dict[str, ir.StringValue]:
     """Return the tags worth keeping that this report has, key -> value.
 
     The report writes `user:` before the tags that people set; Athena and CUR 2.0 write every key in lower
@@ -148,7 +109,7 @@ def _tag_columns(report: ir.Table, names: _Names, label_keys: Sequence[str]) -> 
     return tags
 
 
-def _tag_values(report: ir.Table, names: _Names, canonical: str) -> list[ir.StringValue]:
+def _tag_values(report: ir.Table, names: SourceColumns, canonical: str) -> list[ir.StringValue]:
     flat = [report[name].nullif("") for name in names.of.get(f"resource_tags_{canonical}", [])]
     nested = "resource_tags" in report.columns and isinstance(report.resource_tags.type(), dt.Map)
     return [*flat, report.resource_tags.get(canonical, None).nullif("")] if nested else flat
@@ -181,7 +142,7 @@ def _name_as_focus(daily: ir.Table, tags: dict[str, str], window: Window, label_
     costs = {name: _cost(daily, name) for name in COST_NAMES if name != "invoiced_cost"}
     columns: dict[str, ir.Value] = {
         "provider_name": ibis.literal("AWS"),
-        "billing_period_start": ibis.date(_billing_period(window)[0]),
+        "billing_period_start": ibis.date(billing_period(window)[0]),
         "charge_category": _by_rule(daily, "charge_category"),
         "charge_class": ibis.null().cast("string"),
         "pricing_category": _pricing_category(daily),
@@ -204,7 +165,7 @@ def _name_as_focus(daily: ir.Table, tags: dict[str, str], window: Window, label_
     }
     kept = {name: daily[name] for name in CLOUD_BILLING.names if name not in columns}
     named = {
-        "date": _clamp(daily.charge_period_start, window),
+        "date": clamp(daily.charge_period_start, window),
         **kept,
         **columns,
         "resource_id": daily.resource_id.nullif(""),

@@ -11,8 +11,9 @@ import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
+from kubecost_pipelines.core.bills.source import UnknownBillError, as_cloud_billing
 from kubecost_pipelines.core.bills.tags import ATTRIBUTION_TAGS, as_json
-from kubecost_pipelines.core.tables import CLOUD_BILLING, COST, label_column
+from kubecost_pipelines.core.tables import COST, label_column
 from kubecost_pipelines.core.window import Window
 
 KEYS = {
@@ -62,10 +63,6 @@ CATEGORIES = (
 """Words in the SKU, then in the service, and the category they mean: the first hit counts (OpenCost's order)."""
 
 
-class UnknownExportError(ValueError):
-    """The rows are not those of the detailed export. The message names the missing fields."""
-
-
 def normalise(export: ir.Table, window: Window, label_keys: Sequence[str]) -> ir.Table:
     """Return the rows of `cloud_billing` for the days of `window`, with `date` and a column per label key.
 
@@ -79,7 +76,7 @@ def normalise(export: ir.Table, window: Window, label_keys: Sequence[str]) -> ir
         label_keys: keys of labels to keep; a resource's own beat its project's.
 
     Raises:
-        UnknownExportError: a field that nothing can stand in for is missing.
+        UnknownBillError: a field that nothing can stand in for is missing.
     """
     check_fields(export)
     daily = _sum_to_days(_read_rows(export, window))
@@ -87,9 +84,9 @@ def normalise(export: ir.Table, window: Window, label_keys: Sequence[str]) -> ir
 
 
 def check_fields(export: ir.Table) -> None:
-    """Raise `UnknownExportError` unless these are rows of the detailed export."""
+    """Raise `UnknownBillError` unless these are rows of the detailed export."""
     if missing := [name for name in (USAGE_START, *REQUIRED) if field(export, name) is None]:
-        raise UnknownExportError(
+        raise UnknownBillError(
             f"not a detailed billing export: it lacks {', '.join(missing)}. Switch on the detailed usage cost export "
             "(gcp_billing_export_resource_v1_…); the standard one has no resources."
         )
@@ -205,20 +202,19 @@ def _name_as_focus(daily: ir.Table, label_keys: Sequence[str]) -> ir.Table:
     for key in KUBERNETES_LABELS:
         is_kubernetes = is_kubernetes | daily[columns[key]].notnull()
     labels = {label_column(key): daily[columns[key]] for key in label_keys}
-    category = _charge_category(daily)
+    charge_category = _charge_category(daily)
     named: dict[str, ir.Value] = {
         "date": daily.charge_period_start,
-        **{name: daily[name] for name in daily.columns},
         "provider_name": ibis.literal("Google Cloud"),
         "invoice_issuer_name": ibis.literal("Google Cloud"),
         "invoice_id": daily.invoice_month,
         "billing_period_start": _first_of(daily.invoice_month).cast("date"),
-        "charge_category": category,
+        "charge_category": charge_category,
         "resource_id": ibis.coalesce(daily.global_name, daily.resource_name),
         "pricing_category": ibis.cases(
             (resource | spend, "Committed"),
             (daily.sku_meter.lower().contains("spot preemptible"), "Dynamic"),
-            (category == "Usage", "Standard"),
+            (charge_category == "Usage", "Standard"),
         ),
         "commitment_discount_id": daily.commitment_id,
         "commitment_discount_category": ibis.cases((resource, "Usage"), (spend, "Spend")),
@@ -233,16 +229,14 @@ def _name_as_focus(daily: ir.Table, label_keys: Sequence[str]) -> ir.Table:
         ),
         "net_cost": ibis.ifelse(daily.is_resource_fee, 0, daily.net),
         "invoiced_cost": daily.net,
-        "provider_id": ibis.coalesce(_last_part(daily.resource_name), _last_part(daily.global_name)),
-        "category": _category(daily),
+        "provider_id": ibis.coalesce(last_part(daily.resource_name), last_part(daily.global_name)),
+        "category": category(daily),
         "is_kubernetes": is_kubernetes,
         "cluster": daily[columns[CLUSTER_LABEL]],
         "tags": as_json(daily, columns),
         "missing_cost_lines": daily.cost_missing,
-        **labels,
     }
-    schema = {"date": dt.date, **CLOUD_BILLING.schema(), **dict.fromkeys(labels, dt.string)}
-    return daily.select(**{name: named.get(name, ibis.null()).cast(type_) for name, type_ in schema.items()})
+    return as_cloud_billing(daily, named, labels)
 
 
 def _labels(text: ir.StringValue) -> ir.ArrayValue:
@@ -262,11 +256,13 @@ def _charge_category(daily: ir.Table) -> ir.StringValue:
     return ibis.cases((is_purchase, "Purchase"), (daily.charge_type.isnull(), "Usage"), *by_type, else_="Adjustment")
 
 
-def _last_part(name: ir.StringValue) -> ir.StringValue:
+def last_part(name: ir.StringValue) -> ir.StringValue:
+    """Return what Kubernetes calls a resource: `projects/1/instances/worker-1` is `worker-1`."""
     return ibis.ifelse(name.contains("/"), name.re_extract(r"([^/]*)$", 1), name).nullif("")
 
 
-def _category(daily: ir.Table) -> ir.StringValue:
+def category(daily: ir.Table) -> ir.StringValue:
+    """Return Compute, Storage, Network, Management or Other, by the words of the SKU and the service."""
     texts = {name: daily[name].lower().fill_null("") for name in ("sku_meter", "service_name")}
     branches = [(texts[column].contains(word), category) for column, words, category in CATEGORIES for word in words]
     return ibis.cases(*branches, else_="Other")

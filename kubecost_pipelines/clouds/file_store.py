@@ -1,0 +1,143 @@
+"""What the stores that read export files share: a month's files, opened as one table and normalised."""
+
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import ClassVar
+from uuid import uuid4
+
+import duckdb
+import ibis.expr.types as ir
+from ibis.backends.duckdb import Backend
+
+from kubecost_pipelines.clouds import Bill, BillError, Connection, unreadable
+from kubecost_pipelines.clouds.exports import ExportFile, open_export
+from kubecost_pipelines.core.bills.formats import format_of
+from kubecost_pipelines.core.bills.source import UnknownBillError
+from kubecost_pipelines.core.connection_status import ConnectionEvent
+from kubecost_pipelines.core.window import DAY, Window
+from kubecost_pipelines.settings import CloudStoreSettings
+
+RECENT_MONTHS = 3
+"""How far back a check looks for a bill. An export that has had nothing for longer has stopped."""
+
+KINDS = {
+    ".csv": "csv",
+    ".csv.gz": "csv",
+    ".jsonl": "json",
+    ".jsonl.gz": "json",
+    ".json": "json",
+    ".json.gz": "json",
+    ".parquet": "parquet",
+}
+"""Endings of the names of export files, and how they are read."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """The files of one delivery of a bill, and where it came from, for messages."""
+
+    source: str
+    files: tuple[ExportFile, ...]
+
+    @property
+    def kind(self) -> str:
+        return kind_of(self.files[0])
+
+
+class FileStore(ABC):
+    """Reads a bill from files. What is left to a provider is which files make up a month."""
+
+    AUTHOR: ClassVar[str]
+    """Who delivers the files."""
+
+    def __init__(self, settings: CloudStoreSettings, label_keys: Sequence[str], scratch: Path) -> None:
+        self._settings = settings
+        self._key = settings.key
+        self._export = open_export(settings)
+        self._label_keys = label_keys
+        self._scratch = scratch
+
+    @abstractmethod
+    def _find(self, month: date) -> Delivery | None:
+        """Return the delivery of the month that `month` is the first day of; None when there is none yet."""
+
+    def read_billing(self, window: Window, engine: Backend) -> Bill:
+        """See `CloudStore.read_billing`."""
+        month = window.start.date().replace(day=1)
+        delivery = self._find(month)
+        if delivery is None or not delivery.files:
+            return Bill(
+                None, missing=f"{self._key}: {self.AUTHOR} has not delivered {month:%Y-%m} to {self._export.uri}"
+            )
+        inputs = {self._name(file): file.fingerprint for file in delivery.files}
+        try:
+            lines = self._open(delivery, engine)
+            bill = format_of(self._settings.provider, lines.columns)
+            rows = bill.normalise(lines, window, self._label_keys)
+        except UnknownBillError as error:
+            raise BillError(f"{self._key}: {delivery.source}: {error}") from error
+        except duckdb.Error as error:
+            raise unreadable(delivery.source, error) from error
+        return Bill(rows, inputs, bill.complete, source=delivery.source)
+
+    def check_connection(self, today: date) -> Connection:
+        """See `CloudStore.check_connection`: lists the newest delivery, and reads the starts of its files."""
+        for month in _recent_months(today):
+            delivery = self._find(month)
+            if delivery and any(self._has_rows(file) for file in delivery.files):
+                return Connection(ConnectionEvent.DATA, f"{delivery.source}: {len(delivery.files)} files")
+        return Connection(ConnectionEvent.EMPTY, f"{self._export.uri} has no bill of the last {RECENT_MONTHS} months")
+
+    def _name(self, file: ExportFile) -> str:
+        return file.path.removeprefix(self._export.path).lstrip("/")
+
+    def _has_rows(self, file: ExportFile) -> bool:
+        start = self._export.read_start(file.path, limit=1 << 16)
+        if kind_of(file) == "parquet":
+            return bool(start)  # nobody exports a Parquet file without rows
+        text = zlib.decompressobj(wbits=47).decompress(start) if file.name.endswith(".gz") else start
+        return (b"\n" in text.strip()) if kind_of(file) == "csv" else bool(text.strip())
+
+    def _open(self, delivery: Delivery, engine: Backend) -> ir.Table:
+        return read_files(self._fetch(delivery), delivery.kind, engine)
+
+    def _fetch(self, delivery: Delivery) -> list[str]:
+        return [self._export.fetch(file.path, self._scratch) for file in delivery.files]
+
+    def _one_kind(self, files: Sequence[ExportFile], where: str) -> list[ExportFile]:
+        """Return the files that are export files; they must be of one kind."""
+        known = [file for file in files if kind_of(file)]
+        if len(kinds := sorted({kind_of(file) for file in known})) > 1:
+            raise BillError(
+                f"{where} holds {' and '.join(kinds)} files: two exports of one bill would count twice. Let `export` "
+                "name the folder of one of them."
+            )
+        return known
+
+
+def read_files(paths: Sequence[str], kind: str, engine: Backend) -> ir.Table:
+    """Open files of one kind as one table. CSV comes as text: our mappings say what must parse."""
+    name = f"bill_{uuid4().hex}"
+    if kind == "parquet":
+        return engine.read_parquet(paths, table_name=name, union_by_name=True, hive_partitioning=False)
+    if kind == "json":
+        return engine.read_json(paths, table_name=name, union_by_name=True)
+    return engine.read_csv(
+        paths, table_name=name, all_varchar=True, header=True, delim=",", quote='"', escape='"', union_by_name=True
+    )
+
+
+def kind_of(file: ExportFile) -> str:
+    """Return how a file is read; empty for what is not an export file."""
+    return next((kind for ending, kind in KINDS.items() if file.name.endswith(ending)), "")
+
+
+def _recent_months(today: date) -> Iterator[date]:
+    month = today.replace(day=1)
+    for _ in range(RECENT_MONTHS):
+        yield month
+        month = (month - DAY).replace(day=1)

@@ -1,0 +1,27 @@
+"""Google's credentials: a service account's key, or whatever the default chain finds (workload identity too)."""
+
+import json
+from typing import Any
+
+from google.auth.credentials import AnonymousCredentials
+from google.oauth2 import service_account
+
+from kubecost_pipelines.clouds import BillError
+from kubecost_pipelines.settings import CloudStoreSettings
+
+SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
+
+
+def google_credentials(settings: CloudStoreSettings) -> Any:
+    """Return the store's credentials; None leaves it to the default chain. A server of your own is asked as nobody."""
+    if settings.service_account_key is None:
+        return AnonymousCredentials() if settings.endpoint else None  # type: ignore[no-untyped-call]
+    try:
+        info = json.loads(settings.service_account_key.get_secret_value())
+        return service_account.Credentials.from_service_account_info(info, scopes=SCOPES)  # type: ignore[no-untyped-call]
+    except (ValueError, TypeError) as error:
+        # The library's own words may quote the key.
+        raise BillError(
+            f"{settings.key}: the service account key cannot be read ({type(error).__name__}). Paste the whole JSON "
+            "file that Google gave out."
+        ) from None

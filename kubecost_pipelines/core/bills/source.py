@@ -1,0 +1,91 @@
+"""What every bill format is read with: named source columns, and the days of a billing period."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import ibis
+import ibis.expr.datatypes as dt
+import ibis.expr.types as ir
+
+from kubecost_pipelines.core.tables import CLOUD_BILLING
+from kubecost_pipelines.core.window import Window, next_month
+
+
+class UnknownBillError(ValueError):
+    """The rows are not those of a bill format that we know. The message names the missing columns and the cure."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A column of the bill: its names (the first that is there counts), its type, and whether we can do without it."""
+
+    names: tuple[str, ...]
+    type: str = "string"
+    is_required: bool = False
+
+
+class SourceColumns:
+    """The columns of a bill, found by the names that their format gives them."""
+
+    def __init__(self, bill: ir.Table, canonical: Callable[[str], str]) -> None:
+        self._bill = bill
+        self.of: dict[str, list[str]] = {}
+        for name in bill.columns:
+            self.of.setdefault(canonical(name), []).append(name)
+
+    def find(self, source: Source) -> str | None:
+        """Return the bill's own name for a source; None where it has none."""
+        return next((self.of[name][0] for name in source.names if name in self.of), None)
+
+    def missing(self, sources: Iterable[Source]) -> list[str]:
+        """Return the required sources that the bill lacks."""
+        return [source.names[0] for source in sources if source.is_required and not self.find(source)]
+
+    def text(self, source: Source) -> ir.StringValue:
+        """Return a source as text; null where it is absent or empty."""
+        found = self.find(source)
+        return self._bill[found].cast("string").nullif("") if found else ibis.null().cast("string")
+
+    def number(self, source: Source) -> ir.Value:
+        """Return a source as its number. Words in a required one fail; elsewhere they read as empty."""
+        found = self.find(source)
+        if found is None:
+            return ibis.null().cast(source.type)
+        column = self._bill[found]
+        if column.type().is_string() and not source.is_required:
+            return column.nullif("").try_cast(source.type)
+        return (column.nullif("") if column.type().is_string() else column).cast(source.type)
+
+
+def billing_period(window: Window) -> tuple[date, date]:
+    """Return the first and the last day of the month that the window lies in."""
+    first = window.start.date().replace(day=1)
+    return first, next_month(first) - timedelta(days=1)
+
+
+def clamp(day: ir.DateValue, window: Window) -> ir.DateValue:
+    """Return the day itself, or the nearest one of the billing period, so that no line falls out of every day."""
+    first, last = billing_period(window)
+    return ibis.greatest(ibis.least(day, ibis.date(last)), ibis.date(first))
+
+
+def within_month(rows: ir.Table, window: Window) -> ir.Table:
+    """Keep the rows of the window's days, and add the `date` on which each counts; drops `period_start`.
+
+    A late charge is on the invoice of the month that its billing period is, not of its day. Periods that are not
+    calendar months (`period_start` null, or not a first) say nothing about that.
+    """
+    first, last = billing_period(window)
+    is_month = (rows.period_start.day() == 1).fill_null(False)
+    home = ibis.ifelse(is_month, rows.period_start, rows.charge_period_start)
+    rows = rows.filter(home.between(ibis.date(first), ibis.date(last)))
+    rows = rows.mutate(date=clamp(rows.charge_period_start, window)).drop("period_start")
+    return rows.filter(rows.date.between(ibis.date(window.days[0]), ibis.date(window.days[-1])))
+
+
+def as_cloud_billing(rows: ir.Table, named: Mapping[str, ir.Value], labels: Mapping[str, ir.Value]) -> ir.Table:
+    """Return `date`, the columns of `cloud_billing` (null where `named` and `rows` have none), and the labels."""
+    schema = {"date": dt.date, **CLOUD_BILLING.schema(), **dict.fromkeys(labels, dt.string)}
+    values: dict[str, ir.Value] = {**{name: rows[name] for name in rows.columns}, **named, **labels}
+    return rows.select(**{name: values.get(name, ibis.null()).cast(type_) for name, type_ in schema.items()})
