@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import ibis
 import ibis.expr.types as ir
 
+from kubecost_pipelines.core.tables import COST, COST_NAMES, ESTIMATE
+
 Key = Callable[[ir.Table], ir.StringValue]
 
 
@@ -136,3 +138,68 @@ def _owners(assets: ir.Table, rules: Sequence[MatchRule], number: int) -> ir.Tab
     keyed = keyed.filter(keyed.owner_key.notnull())
     owner = keyed.asset_id.first(order_by=[keyed.cost.desc(), keyed.asset_id])
     return keyed.group_by("owner_date", "owner_key").aggregate(**{f"owner_{number}": owner})
+
+
+SHARED_RULE = "scale_set"
+"""`match_rule` of a row that the machines of one scale set share."""
+
+
+def share_scale_sets(claims: ir.Table, assets: ir.Table) -> ir.Table:
+    """Split what Azure bills to a scale set as a whole over its machines: disks and traffic, by the machines' cost.
+
+    Storage goes to the machines' own disks, Network to the machines, as their traffic. The one exception to one asset
+    per bill row: each share is a row of its own, and the shares of a row are the row, to the last decimal (the
+    first machine takes what rounding leaves). A row whose scale set no cluster knows stays unclaimed.
+
+    Args:
+        claims: the bill with who claims each row, as `claim` returns it.
+        assets: rows of `asset_inventory`, with `date`.
+    """
+    names = claims.columns
+    claims = claims.mutate(bill_row=ibis.row_number())
+    kinds = ibis.cases((assets.asset_type == "Node", "Network"), (assets.asset_type == "Disk", "Storage"))
+    machines = assets.select(
+        owner_date=assets.date, owner=assets.asset_id, weight=assets.cost, scale_set=_scale_set(assets), kind=kinds
+    )
+    machines = machines.filter(machines.scale_set.notnull() & machines.kind.notnull())
+    joined = claims.filter(claims.asset_id.isnull()).inner_join(
+        machines,
+        [
+            claims.date == machines.owner_date,
+            claims.provider_id.lower() == machines.scale_set,
+            claims.category == machines.kind,
+        ],
+    )
+    row = ibis.window(group_by="bill_row")
+    total, count = joined.weight.sum().over(row), joined.owner.count().over(row)
+    shares = joined.mutate(
+        share=ibis.ifelse(total > 0, joined.weight / total, 1 / count),
+        place=ibis.row_number().over(ibis.window(group_by="bill_row", order_by="owner")),
+    )
+    is_first = shares["place"] == 0
+    # Decimals: a share is a rounded product, and the first is the row less the others.
+    split = {name: (shares[name].cast(ESTIMATE) * shares.share).cast(COST) for name in COST_NAMES if name in names}
+    shares = shares.mutate(
+        **{f"part_{name}": ibis.ifelse(is_first, 0, part).cast(COST) for name, part in split.items()}
+    )
+    others = {name: shares[f"part_{name}"].sum().over(row) for name in split}
+    is_first = shares["place"] == 0
+    costs = {
+        name: ibis.ifelse(is_first, shares[name] - rest, shares[f"part_{name}"]).cast(COST)
+        for name, rest in others.items()
+    }
+    shared = shares.mutate(
+        **costs,
+        asset_id=shares.owner,
+        match_rule=ibis.literal(SHARED_RULE),
+        reveals=ibis.ifelse(shares.kind == "Network", "Network", None),
+    )
+    kept = claims.anti_join(shared, "bill_row")
+    return kept.select(*names).union(shared.select(*names))
+
+
+def _scale_set(assets: ir.Table) -> ir.StringValue:
+    """Return the scale set of a machine, or of the disk that its system is on (`<scale set>00000b_osdisk`)."""
+    of_node = assets.provider_id.re_extract(r"/virtualmachinescalesets/([^/]+)/", 1)
+    of_disk = assets.provider_id.re_extract(r"/disks/(.+-vmss)[0-9a-z]{6}_osdisk$", 1)
+    return ibis.coalesce(of_node.nullif(""), of_disk.nullif(""))

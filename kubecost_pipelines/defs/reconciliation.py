@@ -14,7 +14,7 @@ import dagster as dg
 import ibis
 import ibis.expr.types as ir
 
-from kubecost_pipelines.core.claiming import claim
+from kubecost_pipelines.core.claiming import claim, share_scale_sets
 from kubecost_pipelines.core.coverage import difference, match_coverage
 from kubecost_pipelines.core.expectations import RECONCILED_EXPECTATIONS, Expectation, expect_monitored_clusters
 from kubecost_pipelines.core.reconciliation import RECONCILED_COLUMNS, leave_unclaimed, reconcile
@@ -106,6 +106,8 @@ def _write_half(tools: Tools, store: CloudStoreSettings, month: Window, half: _H
     inventory = tools.lake.read(ASSET_INVENTORY, [], month.days, tools.engine)
     # Compiling a query takes as long as running it: each column less that passes through it counts.
     claims = tools.keep(claim(bill.select(*RECONCILED_COLUMNS) if half.is_claimed else bill, inventory))
+    if store.provider == "azure":
+        claims = tools.keep(share_scale_sets(claims, inventory))
     mine = leave_unclaimed(claims)
     if half.is_claimed:
         mine = reconcile(

@@ -1,13 +1,14 @@
 """Which asset a bill row belongs to: exactly one, or none."""
 
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kubecost_pipelines.core.claiming import claim
+from kubecost_pipelines.core.claiming import claim, share_scale_sets
 from kubecost_pipelines_tests.core.tables import DAY, asset_table, bill_table, rows
 
 Charge = dict[str, Any]
@@ -160,3 +161,44 @@ def test_the_order_of_the_assets_changes_nothing(order: int) -> None:
     assets: list[Charge] = [{"asset_id": name, "provider_id": "i-1", "cost": 1.0} for name in ("a", "b", "c")]
 
     assert claims(assets[::order], [{"resource_id": "c", "provider_id": "i-1"}]) == [("c", "a", "provider_id")]
+
+
+SCALE_SET = "/subscriptions/s/resourcegroups/g/providers/microsoft.compute/virtualmachinescalesets/aks-1-vmss"
+
+
+def shares(*charges: Charge) -> list[tuple[Any, ...]]:
+    disk = SCALE_SET.rpartition("/virtualm")[0] + "/disks/aks-1-vmss00000{}_osdisk"
+    assets: list[Charge] = [
+        {"asset_id": "n0", "provider_id": f"{SCALE_SET}/virtualmachines/0", "cost": 1.0},
+        {"asset_id": "n1", "provider_id": f"{SCALE_SET}/virtualmachines/1", "cost": 2.0},
+        {"asset_id": "other", "provider_id": f"{SCALE_SET}0/virtualmachines/1", "cost": 9.0},
+        *(
+            {"asset_id": f"d{n}", "asset_type": "Disk", "category": "Storage", "provider_id": disk.format(n)}
+            for n in "01"
+        ),
+    ]
+    table = asset_table(assets)
+    found = share_scale_sets(claim(bill_table(list(charges)), table), table)
+    return sorted((row["asset_id"] or "", row["reveals"], row["match_rule"], row["billed_cost"]) for row in rows(found))
+
+
+def test_traffic_of_a_scale_set_is_split_by_its_machines_cost_and_adds_up() -> None:
+    found = shares({"provider_id": "AKS-1-vmss", "category": "Network", "billed_cost": Decimal(10)})
+
+    assert [(asset, reveals, rule) for asset, reveals, rule, _ in found] == [
+        ("n0", "Network", "scale_set"), ("n1", "Network", "scale_set"),
+    ]  # fmt: skip
+    assert [round(cost, 6) for *_, cost in found] == [Decimal("3.333333"), Decimal("6.666667")]
+    assert sum(cost for *_, cost in found) == 10
+
+
+def test_disks_of_a_scale_set_go_to_its_machines_disks() -> None:
+    found = shares({"provider_id": "aks-1-vmss", "category": "Storage", "billed_cost": Decimal(3)})
+
+    assert found == [("d0", None, "scale_set", Decimal("1.5")), ("d1", None, "scale_set", Decimal("1.5"))]
+
+
+def test_an_unknown_scale_set_stays_on_the_bill() -> None:
+    found = shares({"provider_id": "aks-2-vmss", "category": "Network", "billed_cost": Decimal(3)})
+
+    assert found == [("", None, None, 3)]

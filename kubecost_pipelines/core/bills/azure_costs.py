@@ -19,7 +19,7 @@ from kubecost_pipelines.core.bills.source import (
     billing_period,
     within_month,
 )
-from kubecost_pipelines.core.bills.tags import ATTRIBUTION_TAGS, as_json
+from kubecost_pipelines.core.bills.tags import ATTRIBUTION_TAGS, as_json, read_object
 from kubecost_pipelines.core.tables import COST, label_column
 from kubecost_pipelines.core.window import Window
 
@@ -124,15 +124,15 @@ def source_columns(export: ir.Table) -> list[str]:
 
 
 def _read_rows(names: SourceColumns, export: ir.Table, window: Window) -> ir.Table:
-    info = _json(names.text(ADDITIONAL_INFO))
+    info = read_object(_braced(names.text(ADDITIONAL_INFO)))
     cost, listed = names.number(COST_SOURCE), names.number(LIST_SOURCE)
     # A row without a day fails the cast, by these words: it must not fall out of every day unseen.
     rows = export.select(
         charge_period_start=_day(names.text(USAGE_DATE).fill_null("no date"), window),
         period_start=_day(names.text(PERIOD_START), window),
         **{ours: names.text(source) for ours, source in KEYS.items()},
-        vm_name=ibis.coalesce(info["VMName"].str, info["VmName"].str),
-        ip_address=ibis.coalesce(info["IpAddress"].str, info["IPAddress"].str),
+        vm_name=ibis.coalesce(info.get("VMName"), info.get("VmName")),
+        ip_address=ibis.coalesce(info.get("IpAddress"), info.get("IPAddress")),
         cost=cost.fill_null(0),
         list=ibis.coalesce(listed.nullif(0), cost, 0),
         usage=names.number(QUANTITY),
@@ -152,9 +152,9 @@ def _day(text: ir.StringValue, window: Window) -> ir.DateValue:
     return ibis.ifelse(text.contains("/"), slashed, text.substr(0, 10)).cast("date")
 
 
-def _json(text: ir.StringValue) -> ir.JSONValue:
-    """Read an object with or without its braces (Enterprise exports have none); null where it is not one."""
-    return ibis.ifelse(text.strip().startswith("{"), text, "{" + text + "}").try_cast("json")
+def _braced(text: ir.StringValue) -> ir.StringValue:
+    """Return an object with its braces, which Enterprise exports leave out."""
+    return ibis.ifelse(text.strip().startswith("{"), text, "{" + text + "}")
 
 
 def _sum_to_days(rows: ir.Table, label_keys: Sequence[str]) -> ir.Table:
@@ -162,10 +162,9 @@ def _sum_to_days(rows: ir.Table, label_keys: Sequence[str]) -> ir.Table:
     keys = ["date", "charge_period_start", *KEYS, "vm_name", "ip_address"]
     sums = {name: rows[name].sum() for name in rows.columns if name not in keys}
     daily = rows.group_by(keys).aggregate(line_items=rows.count(), **sums)
-    daily = daily.mutate(tag_json=_json(daily.tag_text))
-    return daily.mutate(
-        **{name: daily.tag_json[key].str.nullif("") for key, name in _tag_columns(label_keys).items()}
-    ).drop("tag_json")
+    daily = daily.mutate(tag_map=read_object(_braced(daily.tag_text)))
+    tags = {name: daily.tag_map.get(key).nullif("") for key, name in _tag_columns(label_keys).items()}
+    return daily.mutate(**tags).drop("tag_map")
 
 
 def _tag_columns(label_keys: Sequence[str]) -> dict[str, str]:

@@ -21,7 +21,7 @@ from kubecost_pipelines.core.bills.source import (
     billing_period,
     within_month,
 )
-from kubecost_pipelines.core.bills.tags import ATTRIBUTION_TAGS, as_json
+from kubecost_pipelines.core.bills.tags import ATTRIBUTION_TAGS, as_json, read_object
 from kubecost_pipelines.core.provider_key import Provider
 from kubecost_pipelines.core.tables import COST, label_column
 from kubecost_pipelines.core.window import Window
@@ -184,17 +184,17 @@ def _sum_to_days(rows: ir.Table) -> ir.Table:
 def _name(daily: ir.Table, window: Window, label_keys: Sequence[str], cloud: _Cloud) -> ir.Table:
     keys = tuple(dict.fromkeys((*label_keys, *cloud.tags, *ATTRIBUTION_TAGS)))
     columns = {key: f"tag_{position}" for position, key in enumerate(keys)}
-    parsed = daily.mutate(tag_json=daily.tag_text.try_cast("json"))
+    parsed = daily.mutate(tag_map=read_object(daily.tag_text))
     # From here on, the provider's own words where it writes them: its rules go by them.
     native = parsed.mutate(
-        **{column: _tag(parsed.tag_json, key) for key, column in columns.items()},
+        **{column: _tag(parsed.tag_map, key) for key, column in columns.items()},
         focus_service=parsed.service_name,
         focus_meter=parsed.sku_meter,
         service_name=parsed.service.fill_null(""),
         sku_meter=parsed.meter.fill_null(""),
         vm_name=ibis.null().cast("string"),
         ip_address=ibis.null().cast("string"),
-    ).drop("tag_json")
+    ).drop("tag_map")
     tags = {key: native[column] for key, column in columns.items()}
     cluster = cloud.cluster(native, tags)
     has_tag = azure_costs.has_kubernetes_tag(native.tag_text)
@@ -219,6 +219,6 @@ def _name(daily: ir.Table, window: Window, label_keys: Sequence[str], cloud: _Cl
     return as_cloud_billing(native, named, {label_column(key): tags[key] for key in label_keys})
 
 
-def _tag(tags: ir.JSONValue, key: str) -> ir.StringValue:
+def _tag(tags: ir.MapValue, key: str) -> ir.StringValue:
     """Return a tag; AWS may write `user:` before those that people set."""
-    return ibis.coalesce(tags[key].str.nullif(""), tags[f"user:{key}"].str.nullif(""))
+    return ibis.coalesce(tags.get(key).nullif(""), tags.get(f"user:{key}").nullif(""))

@@ -19,3 +19,11 @@ def as_json(rows: ir.Table, columns: Mapping[str, str]) -> ir.StringValue:
         value = rows[column].replace("\\", "\\\\").replace('"', '\\"')
         pairs = pairs + (f',"{key}":"' + value + '"').fill_null("")
     return "{" + pairs.substr(1) + "}"
+
+
+def read_object(text: ir.StringValue) -> ir.MapValue:
+    """Return a JSON object of texts as a map; null where it is not one.
+
+    A map, for a path of JSON would take `app.kubernetes.io/name` for a member of a member.
+    """
+    return text.try_cast("json").try_cast("map<string, string>")
