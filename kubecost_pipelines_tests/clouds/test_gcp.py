@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from ibis.backends.duckdb import Backend
+from pydantic import SecretStr
 
 from kubecost_pipelines.clouds import BillError, check_connection, open_store
 from kubecost_pipelines.core.connection_status import ConnectionEvent
@@ -77,3 +78,35 @@ def test_json_lines_of_the_standard_export_are_refused(engine: Backend, tmp_path
 
     with pytest.raises(BillError, match=r"lacks .*resource\.name"):
         open_store(store, (), tmp_path).read_billing(Window.of_day(date(2026, 10, 1)), engine)
+
+
+def test_the_same_export_from_cloud_storage(gcs: str, engine: Backend, tmp_path: Path) -> None:
+    from google.auth.credentials import AnonymousCredentials
+    from google.cloud import storage
+
+    client = storage.Client("acme", AnonymousCredentials(), client_options={"api_endpoint": gcs})  # type: ignore[no-untyped-call]
+    bucket = client.create_bucket("acme-billing")
+    bucket.blob("export/october.jsonl.gz").upload_from_filename(str(DATA / "gcp/jsonl/202610_bigquery.jsonl.gz"))
+    store = CloudStoreSettings(provider="gcp", id="acme-gke", export="gs://acme-billing/export", endpoint=gcs)
+
+    bill = open_store(store, (), tmp_path).read_billing(Window.of_days(date(2026, 10, 1), date(2026, 10, 3)), engine)
+    nothing = check_connection(store.model_copy(update={"export": "gs://acme-billing/other"}), TODAY, tmp_path)
+    nowhere = check_connection(store.model_copy(update={"export": "gs://nowhere-at-all/x"}), TODAY, tmp_path)
+
+    assert bill.rows is not None
+    assert list(bill.inputs) == ["october.jsonl.gz"]
+    assert bill.rows.line_items.sum().to_pyarrow().as_py() == 3 * 768  # nise writes 768 lines a day
+    assert check_connection(store, TODAY, tmp_path).event is ConnectionEvent.DATA
+    assert nothing.event is ConnectionEvent.EMPTY
+    assert (nowhere.event, "404" in nowhere.detail) == (ConnectionEvent.ERROR, True), nowhere.detail
+
+
+def test_a_broken_service_account_key_is_told_without_it(tmp_path: Path) -> None:
+    secret = SecretStr('{"type": "service_account", "private_key": "PLANTED-KEY"}')
+    store = CloudStoreSettings(provider="gcp", id="acme", export="gs://acme/x", service_account_key=secret)
+
+    found = check_connection(store, TODAY, tmp_path)
+
+    assert found.event is ConnectionEvent.ERROR
+    assert "service account key cannot be read" in found.detail
+    assert "PLANTED" not in found.detail

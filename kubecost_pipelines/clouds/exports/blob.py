@@ -24,8 +24,14 @@ AUTHORITIES = {
 }
 """Who signs people in, by the end of the storage host; everywhere else the public cloud does."""
 
-TIMEOUTS: dict[str, Any] = {"connection_timeout": 10, "read_timeout": 120, "retry_total": 3}
-"""Seconds, and tries after the first, with growing pauses."""
+TIMEOUTS: dict[str, Any] = {
+    "connection_timeout": 10,
+    "read_timeout": 120,
+    "retry_total": 3,
+    "initial_backoff": 1,
+    "increment_base": 2,
+}
+"""Seconds, and tries after the first; the pauses grow from one second (the client's own default is a minute in all)."""
 
 
 class BlobExport:
