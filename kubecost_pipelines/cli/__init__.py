@@ -37,6 +37,15 @@ def dev(folder: Path, port: int) -> None:
     open_ui(folder, port)
 
 
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead.")
+def check(as_json: bool) -> None:
+    """Ask every bill and every cluster of your settings whether they can be read; exit with 1 where one cannot."""
+    from kubecost_pipelines.cli.preflight import run_preflight  # noqa: PLC0415 - as above
+
+    sys.exit(run_preflight(as_json=as_json))
+
+
 def main() -> None:
     """Run the command line; an error that we understand is printed without its traceback."""
     try:

@@ -64,7 +64,9 @@ class CloudStore(Protocol):
 def open_store(settings: CloudStoreSettings, label_keys: tuple[str, ...], scratch: Path) -> CloudStore:
     """Return the store of one ProviderKey; `scratch` is for what it must download."""
     if missing := missing_fields(settings):
-        raise BillError(f"{settings.key}: INCOMPLETE_CONFIGURATION: missing {_listed(missing)}; add it to this store.")
+        raise BillError(
+            f"{settings.title}: INCOMPLETE_CONFIGURATION: missing {_listed(missing)}; add it to this store."
+        )
     # A provider's module loads when it is used.
     match settings.provider:
         case "aws":

@@ -27,7 +27,7 @@ def open_session(settings: CloudStoreSettings) -> "Session":
     )
     for role in settings.role_arns:
         if session.get_credentials() is None:
-            raise BillError(f"{settings.key}: no AWS credentials to assume {role} with. Set up the default chain.")
+            raise BillError(f"{settings.title}: no AWS credentials to assume {role} with. Set up the default chain.")
         session = boto3.Session(botocore_session=_assume(session, role, settings), region_name=session.region_name)
     return session
 

@@ -56,7 +56,6 @@ class FileStore(ABC):
 
     def __init__(self, settings: CloudStoreSettings, label_keys: Sequence[str], scratch: Path) -> None:
         self._settings = settings
-        self._key = settings.key
         self._export = open_export(settings)
         self._label_keys = label_keys
         self._scratch = scratch
@@ -71,7 +70,8 @@ class FileStore(ABC):
         delivery = self._find(month)
         if delivery is None or not delivery.files:
             return Bill(
-                None, missing=f"{self._key}: {self.AUTHOR} has not delivered {month:%Y-%m} to {self._export.uri}"
+                None,
+                missing=f"{self._settings.title}: {self.AUTHOR} has not delivered {month:%Y-%m} to {self._export.uri}",
             )
         inputs = {self._name(file): file.fingerprint for file in delivery.files}
         try:
@@ -79,7 +79,7 @@ class FileStore(ABC):
             bill = format_of(self._settings.provider, lines.columns)
             rows = bill.normalise(lines, window, self._label_keys)
         except UnknownBillError as error:
-            raise BillError(f"{self._key}: {delivery.source}: {error}") from error
+            raise BillError(f"{self._settings.title}: {delivery.source}: {error}") from error
         except duckdb.Error as error:
             raise unreadable(delivery.source, error) from error
         return Bill(rows, inputs, bill.complete, source=delivery.source)

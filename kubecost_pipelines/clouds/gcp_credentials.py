@@ -22,6 +22,6 @@ def google_credentials(settings: CloudStoreSettings) -> Any:
     except (ValueError, TypeError) as error:
         # The library's own words may quote the key.
         raise BillError(
-            f"{settings.key}: the service account key cannot be read ({type(error).__name__}). Paste the whole JSON "
+            f"{settings.title}: the service account key cannot be read ({type(error).__name__}). Paste the whole JSON "
             "file that Google gave out."
         ) from None

@@ -3,7 +3,7 @@
 A day is refused when it is empty, broken, someone else's or not what the cluster itself says it adds up to.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import partial
@@ -77,6 +77,15 @@ class ClusterClient:
             self._flavour = self._find_flavour()
         return self._flavour
 
+    def check(self) -> Flavour:
+        """Ask the cluster something cheap, whatever is configured, and return the API that it speaks.
+
+        Raises:
+            ClusterError: as `probe` does.
+        """
+        self._flavour = self._find_flavour([self._flavour] if self._flavour else FLAVOURS.values())
+        return self._flavour
+
     def fetch_assets(self, day: date, destination: Path) -> FetchedDay:
         """Write a day's nodes, disks, load balancers and management fee: the columns of `IN_CLUSTER_ASSETS`.
 
@@ -109,10 +118,10 @@ class ClusterClient:
             question, lambda: self._fetch(allocations.KIND, question, day, destination, verify_total=verify)
         )
 
-    def _find_flavour(self) -> Flavour:
+    def _find_flavour(self, flavours: Iterable[Flavour] = FLAVOURS.values()) -> Flavour:
         yesterday = datetime.now(UTC).date() - DAY
         refusals = []
-        for flavour in FLAVOURS.values():
+        for flavour in flavours:
             # The cheapest question that every server answers.
             params = {**flavour.allocation_params, "aggregate": "cluster"}
             question = _ask("which API it speaks", flavour.allocation_path, yesterday, params)

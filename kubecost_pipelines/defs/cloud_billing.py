@@ -38,7 +38,7 @@ def build_cloud_billing(settings: Settings, store: CloudStoreSettings) -> dg.Ass
         pool=store.key.slug,
         kinds={store.provider},
         check_specs=[check_spec(key, one) for one in (*expectations, BILL_IS_PRESENT)],
-        **of_bill(store.key),
+        **of_bill(store),
     )
     def cloud_billing(context: dg.AssetExecutionContext, workbench: dg.ResourceParam[Workbench]) -> Materialized:
         window = window_of(context)

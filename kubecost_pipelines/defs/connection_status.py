@@ -24,11 +24,11 @@ CURE = (
 def build_connection_status(settings: Settings, store: CloudStoreSettings) -> dg.AssetsDefinition:
     """Build the asset that checks one store. It records what is wrong and never fails, so that nothing waits for it."""
     key = asset_key(CONNECTION_STATUS, *store.key.parts)
-    place = of_bill(store.key)
+    place = of_bill(store)
 
     @dg.asset(
         key=key,
-        description=CONNECTION_STATUS.description,
+        description=f"{store.title}\n\n{CONNECTION_STATUS.description}",
         group_name=place["group"],
         tags=place["tags"],
         kinds={store.provider},
@@ -43,7 +43,8 @@ def build_connection_status(settings: Settings, store: CloudStoreSettings) -> dg
             row = _check(tools, store, _last_known(context))
             _keep(tools, store, row)
             return dg.MaterializeResult(
-                metadata={name: str(value) for name, value in row.items()}, check_results=[_as_check(row)]
+                metadata={"bill": store.title, **{name: str(value) for name, value in row.items()}},
+                check_results=[_as_check(row)],
             )
 
     return connection_status

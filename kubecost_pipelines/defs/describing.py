@@ -7,10 +7,9 @@ from typing import Any
 import dagster as dg
 
 from kubecost_pipelines.core.expectations import Expectation
-from kubecost_pipelines.core.provider_key import ProviderKey
 from kubecost_pipelines.core.tables import Column, Table, label_column
 from kubecost_pipelines.defs.reporting import Materialized
-from kubecost_pipelines.settings import ClusterSettings, Settings
+from kubecost_pipelines.settings import CloudStoreSettings, ClusterSettings, Settings
 
 CODE_VERSION = "1"
 """Raised when the same inputs would give other rows."""
@@ -33,6 +32,7 @@ def daily_asset(
     *,
     deps: Mapping[str, Sequence[dg.AssetKey]],
     group: str,
+    of: str = "",
     tags: Mapping[str, str] | None = None,
     kinds: set[str] | None = None,
     pool: str | None = None,
@@ -47,6 +47,7 @@ def daily_asset(
         parts: the key parts after the table's name.
         deps: table name -> the upstream assets that hold it; column lineage follows from the table's columns.
         group: group in the UI.
+        of: whose it is, for people.
         tags: `provider`, `provider_key`, `cluster`.
         kinds: badges in the UI besides `parquet`.
         pool: pool that limits how many runs ask one provider or cluster at a time.
@@ -61,7 +62,7 @@ def daily_asset(
         tags=dict(tags or {}),
         kinds={"parquet", *(kinds or {"duckdb"})},
         owners=list(settings.owners),
-        description=f"{table.description}\n\nGrain: {table.grain}.",
+        description="\n\n".join(filter(None, (of, table.description, f"Grain: {table.grain}."))),
         metadata={
             "dagster/column_schema": column_schema(table, settings),
             "dagster/column_lineage": _lineage(table, deps),
@@ -76,14 +77,15 @@ def daily_asset(
     )
 
 
-def of_bill(key: ProviderKey) -> dict[str, Any]:
-    """Return group and tags of what belongs to one bill."""
-    return {"group": key.slug, "tags": {"provider": key.provider, "provider_key": key.id}}
+def of_bill(store: CloudStoreSettings) -> dict[str, Any]:
+    """Return group, tags and whose it is of what belongs to one bill."""
+    key = store.key
+    return {"group": key.slug, "tags": {"provider": key.provider, "provider_key": key.id}, "of": store.title}
 
 
 def of_cluster(cluster: ClusterSettings) -> dict[str, Any]:
     """Return group and tags of what belongs to one cluster."""
-    return {"group": f"cluster_{cluster.slug}", "tags": {"cluster": cluster.name}}
+    return {"group": f"cluster_{cluster.slug}", "tags": {"cluster": cluster.name}, "of": cluster.name}
 
 
 def check_spec(key: dg.AssetKey, expectation: Expectation) -> dg.AssetCheckSpec:

@@ -85,7 +85,7 @@ def _build(settings: Settings, store: CloudStoreSettings, half: _Half) -> dg.Ass
         parts,
         deps=deps,
         check_specs=[check_spec(key, one) for one in (BILL_IS_CONSERVED, EACH_ROW_HAS_ONE_ASSET, *half.expectations)],
-        **of_bill(store.key),
+        **of_bill(store),
     )
     def half_of_bill(context: dg.AssetExecutionContext, workbench: dg.ResourceParam[Workbench]) -> Materialized:
         with workbench.open() as tools:

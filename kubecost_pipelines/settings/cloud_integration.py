@@ -1,8 +1,9 @@
 """`cloud-integration.json`: the file that Kubecost and OpenCost users already have, in both of its shapes.
 
 Legacy: provider -> list of entries. New: provider -> kind -> list of entries, with an `authorizer` each.
-The shape is told by the JSON type of the provider's value. One field of our own is understood in either:
-`export`, the folder of the billing files, which Kubecost's Athena entries do not name.
+The shape is told by the JSON type of the provider's value. Two fields of our own are
+understood in either: `export`, the folder of the billing files, which Kubecost's Athena and BigQuery entries do not
+name, and `name`.
 """
 
 import json
@@ -44,7 +45,8 @@ def _stores_of(path: Path, provider: str, value: Any) -> Iterator[Entry]:
             raise ValueError(f"{path}: {provider}{'.' + kind if kind else ''}: expected a list of objects")
         for entry in entries:
             if any(entry.values()):  # an entry with nothing in it is what the Helm chart writes by default
-                yield {name: text for name, text in _store(provider, entry).items() if text}
+                store = {"name": entry.get("name"), **_store(provider, entry)}
+                yield {name: text for name, text in store.items() if text}
 
 
 def _store(provider: str, entry: Entry) -> Entry:

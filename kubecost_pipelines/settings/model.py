@@ -24,6 +24,7 @@ class CloudStoreSettings(_Part):
 
     provider: Provider = Field(description="`aws`, `gcp` or `azure`.")
     id: Id = Field(description="AWS account id of the payer, GCP project id or Azure subscription id: the ProviderKey.")
+    name: str | None = Field(None, description="Its name for people, shown beside the id; never a key.")
     export: Uri | None = Field(
         None,
         description="Folder of the billing export: `file://…`, `s3://…`, `gs://…` or "
@@ -60,6 +61,11 @@ class CloudStoreSettings(_Part):
     @property
     def key(self) -> ProviderKey:
         return ProviderKey(self.provider, self.id)
+
+    @property
+    def title(self) -> str:
+        """What people read: `payments-prod (aws/111122223333)`."""
+        return f"{self.name} ({self.key})" if self.name else str(self.key)
 
 
 class ClusterSettings(_Part):

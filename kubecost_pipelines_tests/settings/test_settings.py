@@ -1,7 +1,9 @@
 """Settings that a user writes, right and wrong; an error names the field and the cure."""
 
+import json
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -166,3 +168,46 @@ def test_a_wrong_secret_field_does_not_show_the_secret(tmp_path: Path) -> None:
         load_settings(write(tmp_path, text))
 
     assert "hush-hush" not in str(error.value)
+
+
+AZURE = {"azureSubscriptionID": "sub-1", "azureStorageAccount": "acme", "azureStorageContainer": "exports",
+         "azureStorageAccessKey": "hush-hush", "azureContainerPath": "/daily/", "name": "payments-prod"}  # fmt: skip
+NEW_AZURE = {"subscriptionID": "sub-1", "account": "acme", "container": "exports", "path": "daily",
+             "authorizer": {"authorizerType": "AzureAccessKey", "accessKey": "hush-hush", "account": "acme"}}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("content", "export"),
+    [
+        ({"azure": [AZURE]}, "abfss://exports@acme.dfs.core.windows.net/daily"),
+        ({"azure": [{**AZURE, "azureCloud": "gov"}]}, "abfss://exports@acme.dfs.core.usgovcloudapi.net/daily"),
+        ({"azure": {"storage": [{**NEW_AZURE, "cloud": "AzureChinaCloud"}]}},
+         "abfss://exports@acme.dfs.core.chinacloudapi.cn/daily"),
+    ],
+    ids=["legacy", "government", "new shape, China"],
+)  # fmt: skip
+def test_azure_entries_of_cloud_integration(tmp_path: Path, content: dict[str, Any], export: str) -> None:
+    (tmp_path / "cloud-integration.json").write_text(json.dumps(content), encoding="utf-8")
+
+    settings = load_settings(write(tmp_path, MINIMAL + "cloud_integration: cloud-integration.json\n"))
+
+    assert settings is not None
+    [store] = settings.cloud_stores
+    assert (str(store.key), store.export) == ("azure/sub-1", export)
+    assert store.account_key is not None
+    assert store.account_key.get_secret_value() == "hush-hush"
+    assert "hush-hush" not in repr(settings)
+
+
+def test_a_google_key_is_kept_whole_and_secret(tmp_path: Path) -> None:
+    key = {"type": "service_account", "private_key": "hush-hush"}
+    content = {"gcp": [{"projectID": "acme", "billingDataDataset": "d.t", "key": key, "export": "gs://acme/export"}]}
+    (tmp_path / "cloud-integration.json").write_text(json.dumps(content), encoding="utf-8")
+
+    settings = load_settings(write(tmp_path, MINIMAL + "cloud_integration: cloud-integration.json\n"))
+
+    assert settings is not None
+    [store] = settings.cloud_stores
+    assert store.service_account_key is not None
+    assert json.loads(store.service_account_key.get_secret_value()) == key
+    assert "hush-hush" not in repr(settings)

@@ -83,4 +83,4 @@ def open_export(settings: CloudStoreSettings) -> Export:
             from kubecost_pipelines.clouds.exports.gcs import GcsExport  # noqa: PLC0415
 
             return GcsExport(uri, settings)
-    raise BillError(f"{settings.key}: `export` is {uri}; bills are read from file://, s3://, abfss:// or gs://.")
+    raise BillError(f"{settings.title}: `export` is {uri}; bills are read from file://, s3://, abfss:// or gs://.")

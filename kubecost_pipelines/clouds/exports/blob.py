@@ -44,7 +44,7 @@ class BlobExport:
         self._settings = settings
         if not self._host:
             raise BillError(
-                f"{settings.key}: `export` is {uri}, without a storage account. Write it as "
+                f"{settings.title}: `export` is {uri}, without a storage account. Write it as "
                 "abfss://<container>@<account>.dfs.core.windows.net/<folder>."
             )
 
