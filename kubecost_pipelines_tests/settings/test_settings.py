@@ -173,7 +173,7 @@ def test_a_wrong_secret_field_does_not_show_the_secret(tmp_path: Path) -> None:
 AZURE = {"azureSubscriptionID": "sub-1", "azureStorageAccount": "acme", "azureStorageContainer": "exports",
          "azureStorageAccessKey": "hush-hush", "azureContainerPath": "/daily/", "name": "payments-prod"}  # fmt: skip
 NEW_AZURE = {"subscriptionID": "sub-1", "account": "acme", "container": "exports", "path": "daily",
-             "authorizer": {"authorizerType": "AzureAccessKey", "accessKey": "hush-hush", "account": "acme"}}  # fmt: skip
+             "authorizer": {"authorizerType": "AzureAccessKey", "accessKey": "hush-hush"}}  # fmt: skip
 
 
 @pytest.mark.parametrize(
