@@ -4,6 +4,7 @@ A work runs in a fresh process, with the libraries of all of them imported.
 """
 
 import shutil
+import warnings
 from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
@@ -12,17 +13,20 @@ from uuid import uuid4
 import duckdb
 import ibis.expr.types as ir
 
-from benchmarks import allocation_data, asset_data, bill_data
+from benchmarks import allocation_data, asset_data, bill_data, cloud_data
 from benchmarks.bill_data import LABEL_KEYS, LAST_DAY, MONTH, PAYER
 from benchmarks.server import serve
 from kubecost_pipelines.clouds import open_store
 from kubecost_pipelines.clusters import ClusterClient
+from kubecost_pipelines.core.bills import azure_costs, gcp_export
 from kubecost_pipelines.core.bills.aws_cur import canonical_name
 from kubecost_pipelines.core.bills.aws_lines import source_columns
 from kubecost_pipelines.core.claiming import claim
+from kubecost_pipelines.core.provider_key import Provider
 from kubecost_pipelines.core.reconciliation import RECONCILED_COLUMNS, leave_unclaimed, reconcile
 from kubecost_pipelines.core.tables import ASSET_INVENTORY, CLOUD_ASSETS, CLOUD_BILLING, RECONCILED_ASSETS
 from kubecost_pipelines.core.window import Window
+from kubecost_pipelines.definitions import build_definitions
 from kubecost_pipelines.lake import Lake, Staged, open_engine
 from kubecost_pipelines.settings import CloudStoreSettings, ClusterSettings, Settings
 from kubecost_pipelines.settings.locations import locate
@@ -63,6 +67,12 @@ class Bench:
 
     def csv_export(self) -> Path:
         return self.made("csv", lambda folder: bill_data.write_csv_export(folder / "cur", self.lines)) / "cur"
+
+    def gcp_export(self) -> Path:
+        return self.made("gcp", lambda folder: cloud_data.write_gcp_export(folder, self.lines))
+
+    def azure_export(self) -> Path:
+        return self.made("azure", lambda folder: cloud_data.write_azure_export(folder, self.lines))
 
     def lake(self) -> Path:
         """Return a lake with the bill and the inventory of the month."""
@@ -133,6 +143,63 @@ def copy_csv(bench: Bench) -> Work:
     return work
 
 
+def normalise_gcp(bench: Bench) -> Work:
+    export = bench.gcp_export()
+    return lambda: copy_bill(export, bench.scratch / "lake", bench.scratch, [WINDOW], "gcp")
+
+
+def copy_gcp(bench: Bench) -> Work:
+    """DuckDB's own copy of the fields that `normalise` reads."""
+    fields = [name for name in gcp_export.FIELDS if name != "cost_at_list"]  # which this bill does not have
+    return _copy_columns(bench, f"'{bench.gcp_export()}/*.parquet'", fields)
+
+
+def normalise_azure(bench: Bench) -> Work:
+    export = bench.azure_export()
+    return lambda: copy_bill(export, bench.scratch / "lake", bench.scratch, [WINDOW], "azure")
+
+
+def copy_azure(bench: Bench) -> Work:
+    """DuckDB's own copy of the columns that `normalise` reads."""
+    source = f"read_csv('{bench.azure_export()}/*/*.csv', all_varchar = true, quote = '\"', escape = '\"')"
+    with open_engine(MEMORY_LIMIT, bench.scratch) as engine:
+        [file] = bench.azure_export().glob("*/*.csv")
+        columns = azure_costs.source_columns(engine.read_csv(file, all_varchar=True, quote='"', escape='"'))
+    return _copy_columns(bench, source, columns)
+
+
+def _copy_columns(bench: Bench, source: str, columns: Sequence[str]) -> Work:
+    target = bench.scratch / "copy.parquet"
+
+    def work() -> None:
+        with duckdb.connect() as engine:
+            engine.execute(f"COPY (SELECT {', '.join(columns)} FROM {source}) TO '{target}' ({_ZSTD})")
+
+    return work
+
+
+def load_50_stores(_: Bench) -> Work:
+    return _load(50)
+
+
+def load_300_stores(_: Bench) -> Work:
+    return _load(300)
+
+
+def _load(stores: int) -> Work:
+    """Build the graph of so many bills, and a fifth as many clusters, as Dagster does when it loads the project."""
+    bills = [{"provider": "aws", "id": f"{number:012d}", "export": "s3://acme/cur"} for number in range(stores)]
+    clusters = [{"name": f"prod-{number}", "endpoint": "http://kubecost"} for number in range(stores // 5)]
+    content = {"lake": "file:///lake", "start_date": MONTH, "cloud_stores": bills, "clusters": clusters}
+
+    def work() -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            build_definitions(Settings.model_validate(content)).get_repository_def()
+
+    return work
+
+
 def reconcile_month(bench: Bench) -> Work:
     """What the asset `reconciled_assets` does, its proof of conservation included."""
     return _half_of_bill(bench, is_claimed=True)
@@ -198,16 +265,16 @@ def open_lake(folder: Path, scratch: Path) -> Lake:
     return Lake(locate(f"file://{folder.absolute()}"), scratch)
 
 
-def copy_bill(export: Path, lake: Path, scratch: Path, windows: Sequence[Window]) -> None:
+def copy_bill(export: Path, lake: Path, scratch: Path, windows: Sequence[Window], provider: Provider = "aws") -> None:
     """Do what the asset `cloud_billing` does, for each window in a run of its own."""
-    settings = CloudStoreSettings(provider="aws", id=PAYER, export=f"file://{export.absolute()}")
+    settings = CloudStoreSettings(provider=provider, id=PAYER, export=f"file://{export.absolute()}")
     for window in windows:
         with open_engine(MEMORY_LIMIT, scratch) as engine:
             bill = open_store(settings, LABEL_KEYS, scratch).read_billing(window, engine)
             assert bill.rows is not None
             target = open_lake(lake, scratch)
             staged = target.stage(CLOUD_BILLING, bill.rows, engine, bill.complete)
-            target.publish(staged, KEY, window.days, inputs=bill.inputs, may_empty=False)
+            target.publish(staged, settings.key.parts, window.days, inputs=bill.inputs, may_empty=False)
 
 
 def _thirty_days() -> tuple[date, date]:

@@ -37,6 +37,9 @@ STALE_SECONDS = 3600
 
 Completion = Callable[[ir.Table], ir.Table]
 
+ROWS_LEFT_AS_THEY_COME = 400_000
+"""More staged rows than this do not fit into memory: in order, each day's file reads its own part from the disk."""
+
 
 class LakeError(Exception):
     """The lake lacks what was asked for, or refuses what was given. The message ends with the cure."""
@@ -127,6 +130,8 @@ class Lake:
         sums = {name: computed[name].sum().fill_null(0) for name in costs}
         summed = computed.group_by("date").aggregate(rows=computed.count(), **sums).to_pyarrow().to_pylist()
         by_day = {row.pop("date"): Written(date.min, row.pop("rows"), row) for row in summed}
+        if sum(one.rows for one in by_day.values()) > ROWS_LEFT_AS_THEY_COME:
+            computed = _by_date(computed, engine)
         nothing = Written(date.min, 0, dict.fromkeys(costs, Decimal(0)))
         return Staged(table, computed, by_day, nothing, engine)
 
@@ -248,3 +253,9 @@ def _sweep(folder: Path) -> None:
 
 def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
+
+
+def _by_date(rows: ir.Table, engine: Backend) -> ir.Table:
+    ordered = engine.create_table(f"staged_{uuid4().hex}", rows.order_by("date"), temp=True)
+    engine.con.execute(f"DROP TABLE {rows.get_name()}")
+    return ordered

@@ -124,15 +124,15 @@ def source_columns(export: ir.Table) -> list[str]:
 
 
 def _read_rows(names: SourceColumns, export: ir.Table, window: Window) -> ir.Table:
-    info = read_object(_braced(names.text(ADDITIONAL_INFO)))
+    info = _braced(names.text(ADDITIONAL_INFO)).try_cast("json")
     cost, listed = names.number(COST_SOURCE), names.number(LIST_SOURCE)
     # A row without a day fails the cast, by these words: it must not fall out of every day unseen.
     rows = export.select(
         charge_period_start=_day(names.text(USAGE_DATE).fill_null("no date"), window),
         period_start=_day(names.text(PERIOD_START), window),
         **{ours: names.text(source) for ours, source in KEYS.items()},
-        vm_name=ibis.coalesce(info.get("VMName"), info.get("VmName")),
-        ip_address=ibis.coalesce(info.get("IpAddress"), info.get("IPAddress")),
+        vm_name=ibis.coalesce(info["VMName"].str, info["VmName"].str),
+        ip_address=ibis.coalesce(info["IpAddress"].str, info["IPAddress"].str),
         cost=cost.fill_null(0),
         list=ibis.coalesce(listed.nullif(0), cost, 0),
         usage=names.number(QUANTITY),

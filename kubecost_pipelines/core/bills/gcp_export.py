@@ -33,6 +33,7 @@ KEYS = {
 }
 """What a daily row is grouped by: our name -> the export's field."""
 
+LISTS = ("labels", "project.labels")
 USAGE_START = "usage_start_time"
 REQUIRED = ("billing_account_id", "currency", "service.description", "sku.description", "resource.name", "cost")
 OPTIONAL = ("cost_at_list", "usage.amount_in_pricing_units", "credits")
@@ -110,7 +111,8 @@ def _text(export: ir.Table, name: str) -> ir.StringValue:
 
 
 def _read_rows(export: ir.Table, window: Window) -> ir.Table:
-    keys = {ours: _text(export, name) for ours, name in KEYS.items()}
+    # Lists of labels are read after the sums: lines are many, and labels few.
+    keys = {ours: _as_it_is(export, name) if name in LISTS else _text(export, name) for ours, name in KEYS.items()}
     # A row without a day fails the cast, by these words: it must not fall out of every day unseen.
     day = ibis.coalesce(
         _text(export, USAGE_START).substr(0, 10), _first_of(keys["invoice_month"]), "no usage_start_time"
@@ -124,7 +126,7 @@ def _read_rows(export: ir.Table, window: Window) -> ir.Table:
         list=ibis.coalesce(listed.nullif(0), cost, 0),
         usage=usage,
         cost_missing=cost.isnull().cast("int64"),
-        credits=_credits(_text(export, "credits")),
+        credits=_credits(export),
     )
     return rows.filter(rows.charge_period_start.between(ibis.date(window.days[0]), ibis.date(window.days[-1])))
 
@@ -133,23 +135,40 @@ def _first_of(month: ir.StringValue) -> ir.StringValue:
     return month.substr(0, 4) + "-" + month.substr(4, 2) + "-01"
 
 
-def _credits(text: ir.StringValue) -> ir.ArrayValue:
+def _as_it_is(export: ir.Table, name: str) -> ir.Value:
+    found = field(export, name)
+    return found if isinstance(found, ir.ArrayValue) else _text(export, name)
+
+
+def _credits(export: ir.Table) -> ir.ArrayValue:
     """Return the credits of a row, whether they are a list or one struct, JSON or Python's way to print it."""
+    members = {"type": "string", "id": "string", "amount": COST}
+    found = field(export, "credits")
+    if isinstance(found, ir.ArrayValue) and found.type().value_type.is_struct():
+        return _objects(found, members)
+    text = _text(export, "credits")
     printed = text.contains("'") & ~text.contains('"')
     text = ibis.ifelse(printed, text.replace("'", '"').replace("None", "null"), text).nullif("[]")
     text = ibis.ifelse(text.startswith("{"), "[" + text + "]", text)
-    return _objects(text, {"type": "string", "id": "string", "amount": COST})
+    return _objects(text, members)
 
 
-def _objects(text: ir.StringValue, members: Mapping[str, str]) -> ir.ArrayValue:
-    """Return a JSON list of objects as structs of those members, whatever else the objects have."""
+def _objects(found: ir.Value, members: Mapping[str, str]) -> ir.ArrayValue:
+    """Return a list of structs, or of JSON objects, as structs of those members, whatever else is in them."""
+    if isinstance(found, ir.ArrayValue):
+        there = found.type().value_type.names
+        picked = {name: type_ for name, type_ in members.items() if name in there}
+        absent = {name: ibis.null().cast(type_) for name, type_ in members.items() if name not in there}
+        return found.map(
+            lambda one: ibis.struct({**{name: one[name].cast(type_) for name, type_ in picked.items()}, **absent})
+        )
 
     def member(one: ir.JSONValue, name: str, type_: str) -> ir.Value:
         found = one[name]
         return found.str if type_ == "string" else found.cast("string").replace('"', "").nullif("null").cast(type_)
 
     return (
-        text.cast("json")
+        found.cast("json")
         .cast("array<json>")
         .map(lambda one: ibis.struct({name: member(one, name, type_) for name, type_ in members.items()}))
     )
@@ -239,8 +258,9 @@ def _name_as_focus(daily: ir.Table, label_keys: Sequence[str]) -> ir.Table:
     return as_cloud_billing(daily, named, labels)
 
 
-def _labels(text: ir.StringValue) -> ir.ArrayValue:
-    return _objects(text.nullif("[]"), {"key": "string", "value": "string"})
+def _labels(found: ir.Value) -> ir.ArrayValue:
+    text = found if isinstance(found, ir.ArrayValue) else found.nullif("[]")
+    return _objects(text, {"key": "string", "value": "string"})
 
 
 def _label(own: ir.ArrayValue, project: ir.ArrayValue, key: str) -> ir.StringValue:
