@@ -11,8 +11,8 @@ from ibis.backends.duckdb import Backend
 
 from kubecost_pipelines.lake import open_engine
 from kubecost_pipelines_tests.dagster_run import Deployment, deploy
-from kubecost_pipelines_tests.object_stores import BlobServer, serve_blobs, serve_gcs
 from kubecost_pipelines_tests.s3 import S3Server, serve_s3
+from kubecost_pipelines_tests.servers import BlobServer, serve_blobs, serve_gcs
 
 
 @pytest.fixture

@@ -74,6 +74,10 @@ def open_store(settings: CloudStoreSettings, label_keys: tuple[str, ...], scratc
 
             return AwsStore(settings, label_keys, scratch)
         case "gcp":
+            if settings.table and not settings.export:
+                from kubecost_pipelines.clouds.bigquery import BigQueryStore  # noqa: PLC0415
+
+                return BigQueryStore(settings, label_keys, scratch)
             from kubecost_pipelines.clouds.gcp import GcpStore  # noqa: PLC0415
 
             return GcpStore(settings, label_keys, scratch)
@@ -95,7 +99,8 @@ def check_connection(settings: CloudStoreSettings, today: date, scratch: Path) -
 
 def missing_fields(settings: CloudStoreSettings) -> list[str]:
     """Return every field that a connection needs and the settings lack."""
-    missing = [] if settings.export else ["export"]
+    is_query = settings.provider == "gcp" and settings.table
+    missing = [] if settings.export or is_query else ["export"]
     if settings.access_key_id and not settings.secret_access_key:
         missing.append("secret_access_key")
     if settings.secret_access_key and not settings.access_key_id:

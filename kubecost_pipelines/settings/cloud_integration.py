@@ -2,7 +2,7 @@
 
 Legacy: provider -> list of entries. New: provider -> kind -> list of entries, with an `authorizer` each.
 The shape is told by the JSON type of the provider's value. Two fields of our own are
-understood in either: `export`, the folder of the billing files, which Kubecost's Athena and BigQuery entries do not
+understood in either: `export`, the folder of the billing files, which Kubecost's Athena entries do not
 name, and `name`.
 """
 
@@ -66,6 +66,7 @@ def _gcp_store(entry: Entry) -> Entry:
         "provider": "gcp",
         "id": entry.get("projectID"),
         "export": entry.get("export"),
+        "table": entry.get("billingDataDataset") or ".".join(filter(None, (entry.get("dataset"), entry.get("table")))),
         "service_account_key": json.dumps(key) if key else None,
     }
 

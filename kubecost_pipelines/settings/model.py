@@ -33,6 +33,15 @@ class CloudStoreSettings(_Part):
         "that holds its month folders. For Google Cloud a folder of files of the detailed export: CSV, JSON lines or "
         "Parquet.",
     )
+    table: str | None = Field(
+        None,
+        pattern=r"^([a-z][a-z0-9:.-]*\.)?\w+\.\w+$",
+        description="Google Cloud's detailed export in BigQuery, `dataset.table` or `project.dataset.table`; instead "
+        "of `export`.",
+    )
+    maximum_bytes_billed: int = Field(
+        100_000_000_000, gt=0, description="Most bytes that one query of BigQuery may read; more is refused unread."
+    )
     region: str | None = Field(None, description="Region of the export's bucket; found out when omitted.")
     endpoint: str | None = Field(
         None, description="URL of a server that speaks the protocol of S3, Blob Storage or Google's, instead of theirs."

@@ -14,8 +14,8 @@ from kubecost_pipelines.clouds import BillError, check_connection, open_store
 from kubecost_pipelines.core.connection_status import ConnectionEvent
 from kubecost_pipelines.core.window import Window
 from kubecost_pipelines.settings import CloudStoreSettings
-from kubecost_pipelines_tests.object_stores import ACCOUNT, ACCOUNT_KEY, BlobServer
 from kubecost_pipelines_tests.replay import DATA
+from kubecost_pipelines_tests.servers import ACCOUNT, ACCOUNT_KEY, BlobServer
 
 TODAY = date(2026, 11, 1)
 OCTOBER = Window.of_days(date(2026, 10, 1), date(2026, 10, 31))

@@ -67,13 +67,13 @@ def test_a_bad_answer_fails_its_day_keeps_the_old_one_and_lets_the_other_day_thr
 
 def test_a_broken_bill_leaves_the_other_accounts_alone(dagster_run: Callable[..., Deployment], tmp_path: Path) -> None:
     broken = CloudStoreSettings(provider="aws", id="999900001111", export=(tmp_path / "nowhere").as_uri())
-    foreign = CloudStoreSettings(provider="gcp", id="my-project-1", export="gs://billing/export")
+    foreign = CloudStoreSettings(provider="azure", id="sub-1", export="abfss://billing/export")
 
     result = dagster_run(cloud_stores=[broken, BILL, foreign])()
 
     assert not result.success
     assert "there is no folder" in result.error
-    assert "gcp/my-project-1: `export` is gs://billing/export; bills are read from file:// or s3://" in result.error
+    assert "azure/sub-1: `export` is abfss://billing/export, without a storage account" in result.error
     days = {asset for asset, day in result.materialized if day}
     assert {f"cloud_billing/aws/{ACCOUNT}", f"cloud_assets/aws/{ACCOUNT}"} <= days
     assert not {asset for asset in days if "999900001111" in asset or "gcp" in asset}

@@ -13,8 +13,8 @@ import pytest
 
 from kubecost_pipelines.settings import CloudStoreSettings, ClusterSettings
 from kubecost_pipelines_tests.dagster_run import Deployment, Recorded, deploy
-from kubecost_pipelines_tests.object_stores import ACCOUNT_KEY, BlobServer
 from kubecost_pipelines_tests.replay import DATA, serve_replay
+from kubecost_pipelines_tests.servers import ACCOUNT_KEY, BlobServer
 
 pytestmark = pytest.mark.xdist_group("third_party_azure")
 SUBSCRIPTION = "38f1d748-3ac7-4b7f-a5ae-8b5ff16db82d"

@@ -79,9 +79,17 @@ def normalise(export: ir.Table, window: Window, label_keys: Sequence[str]) -> ir
     Raises:
         UnknownBillError: a field that nothing can stand in for is missing.
     """
+    return name_as_focus(sum_to_days(export, window), label_keys)
+
+
+def sum_to_days(export: ir.Table, window: Window) -> ir.Table:
+    """Return one row per day and resource (and what else `KEYS` has): what BigQuery computes by itself.
+
+    Raises:
+        UnknownBillError: a field that nothing can stand in for is missing.
+    """
     check_fields(export)
-    daily = _sum_to_days(_read_rows(export, window))
-    return _name_as_focus(_spread_fees(daily), label_keys)
+    return _sum_to_days(_read_rows(export, window))
 
 
 def check_fields(export: ir.Table) -> None:
@@ -113,14 +121,11 @@ def _text(export: ir.Table, name: str) -> ir.StringValue:
 def _read_rows(export: ir.Table, window: Window) -> ir.Table:
     # Lists of labels are read after the sums: lines are many, and labels few.
     keys = {ours: _as_it_is(export, name) if name in LISTS else _text(export, name) for ours, name in KEYS.items()}
-    # A row without a day fails the cast, by these words: it must not fall out of every day unseen.
-    day = ibis.coalesce(
-        _text(export, USAGE_START).substr(0, 10), _first_of(keys["invoice_month"]), "no usage_start_time"
-    )
+    day = _day(export, keys["invoice_month"])
     cost, listed = _text(export, "cost").cast(COST), _text(export, "cost_at_list").cast(COST)
     usage = _text(export, "usage.amount_in_pricing_units").cast("float64")
     rows = export.select(
-        charge_period_start=day.cast("date"),
+        charge_period_start=day,
         **keys,
         cost=cost.fill_null(0),
         list=ibis.coalesce(listed.nullif(0), cost, 0),
@@ -129,6 +134,16 @@ def _read_rows(export: ir.Table, window: Window) -> ir.Table:
         credits=_credits(export),
     )
     return rows.filter(rows.charge_period_start.between(ibis.date(window.days[0]), ibis.date(window.days[-1])))
+
+
+def _day(export: ir.Table, invoice_month: ir.StringValue) -> ir.DateValue:
+    """Return the UTC day of the usage; what has none is on the first of its invoice's month."""
+    start = field(export, USAGE_START)
+    if isinstance(start, ir.TimestampValue):
+        return start.date().fill_null(_first_of(invoice_month).cast("date"))
+    # A row without a day fails the cast, by these words: it must not fall out of every day unseen.
+    text = ibis.coalesce(_text(export, USAGE_START).substr(0, 10), _first_of(invoice_month), "no usage_start_time")
+    return text.cast("date")
 
 
 def _first_of(month: ir.StringValue) -> ir.StringValue:
@@ -211,7 +226,9 @@ def _spread_fees(daily: ir.Table) -> ir.Table:
     return daily.mutate(paid=paid, is_fee=is_spend | is_resource, is_resource_fee=is_resource, is_spent_fee=is_spent)
 
 
-def _name_as_focus(daily: ir.Table, label_keys: Sequence[str]) -> ir.Table:
+def name_as_focus(daily: ir.Table, label_keys: Sequence[str]) -> ir.Table:
+    """Return rows of `cloud_billing` from those of `sum_to_days`."""
+    daily = _spread_fees(daily)
     known = tuple(dict.fromkeys((*label_keys, *KUBERNETES_LABELS, *ATTRIBUTION_TAGS)))
     own, project = _labels(daily.labels), _labels(daily.project_labels)
     columns = {key: f"tag_{position}" for position, key in enumerate(known)}

@@ -1,5 +1,6 @@
-"""Blob Storage and Cloud Storage to test against: azurite and fake-gcs-server, one of each per test process."""
+"""Servers to test against: azurite, fake-gcs-server and bqemulator, one of each per test process."""
 
+import os
 import shutil
 import socket
 import subprocess
@@ -17,7 +18,7 @@ ACCOUNT = "devstoreaccount1"
 ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 """Azurite's published account, the same everywhere."""
 
-COMPONENTS = Path(__file__).parents[1] / ".components/node_modules/.bin"
+COMPONENTS = Path(__file__).parents[1] / ".components"
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class BlobServer:
 
 @contextmanager
 def serve_blobs(folder: Path) -> Iterator[BlobServer]:
-    azurite = shutil.which("azurite-blob") or shutil.which("azurite-blob", path=str(COMPONENTS))
+    azurite = shutil.which("azurite-blob") or shutil.which("azurite-blob", path=str(COMPONENTS / "node_modules/.bin"))
     if azurite is None:
         pytest.skip("azurite is not installed: make components")
     port = _free_port()
@@ -60,6 +61,22 @@ def serve_gcs() -> Iterator[str]:
         yield f"http://{address}"
 
 
+@contextmanager
+def serve_bigquery(home: Path, project: str) -> Iterator[str]:
+    """Serve BigQuery; gives its address. It looks for an extension of DuckDB in its home."""
+    emulator = COMPONENTS / "bigquery/bin/bqemulator"
+    extension = next((COMPONENTS / "bigquery").rglob("spatial.duckdb_extension"), None)
+    if extension is None:
+        pytest.skip("bqemulator is not installed: make components")
+    target = home / ".duckdb/extensions" / extension.parent.name / "linux_amd64"
+    target.mkdir(parents=True)
+    shutil.copy(extension, target)
+    port, grpc = _free_port(), _free_port()
+    command = [str(emulator), "start", "--rest-port", str(port), "--grpc-port", str(grpc), "--project", project]
+    with _running(command, port, HOME=str(home)):
+        yield f"http://127.0.0.1:{port}"
+
+
 def _free_port() -> int:
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
@@ -67,8 +84,9 @@ def _free_port() -> int:
 
 
 @contextmanager
-def _running(command: Sequence[str], port: int) -> Iterator[None]:
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+def _running(command: Sequence[str], port: int, **environment: str) -> Iterator[None]:
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(command, env={**os.environ, **environment}, stdout=quiet, stderr=quiet) as process:
         try:
             deadline = time.monotonic() + 30
             while True:
