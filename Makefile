@@ -40,7 +40,7 @@ docs: .venv/ready ## Write the generated pages of docs/
 bench: .venv/ready ## Measure speed and memory as paired ratios (several minutes)
 	@$(BIN)/python -m benchmarks
 
-components: ## Install what tests need beyond PyPI (Debian packages)
+components: ## Install the servers that tests talk to (PostgreSQL, azurite, bqemulator)
 	bash .ci/components
 
 clean: ## Remove what the demo and the benchmarks left

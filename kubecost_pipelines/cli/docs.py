@@ -1,4 +1,4 @@
-"""The generated pages of `docs/`: tables, settings and commands. With `--check`, fail where they are out of date."""
+"""The generated pages of `docs/`. With `--check`, fail where they are out of date."""
 
 import sys
 import typing
@@ -11,6 +11,7 @@ import click
 from pydantic import BaseModel, SecretStr
 
 from kubecost_pipelines.cli import cli
+from kubecost_pipelines.cli.mappings import mappings_page
 from kubecost_pipelines.core.tables import TABLES, Table
 from kubecost_pipelines.settings import CloudStoreSettings, ClusterSettings, Settings
 
@@ -100,7 +101,12 @@ def _commands() -> Iterator[str]:
         yield f"## {name}\n\n```\n{command.get_help(context)}\n```\n"
 
 
-PAGES = {"tables.md": tables_page, "settings.md": settings_page, "commands.md": commands_page}
+PAGES = {
+    "tables.md": tables_page,
+    "mappings.md": lambda: f"{NOTICE}\n{mappings_page()}",
+    "settings.md": settings_page,
+    "commands.md": commands_page,
+}
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 import gzip
 import json
 import os
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -263,3 +263,37 @@ def test_a_day_without_a_bill_is_a_failed_check(tmp_path: Path, dagster_run: Any
     assert result.success
     assert not result.checks[BILL_IS_PRESENT.name]
     assert os.environ.get("AWS_SECRET_ACCESS_KEY", "") not in ("hush",)
+
+
+def test_a_focus_export_is_read_as_it_is(engine: Backend, tmp_path: Path) -> None:
+    """Data Exports lays FOCUS out as it does CUR 2.0."""
+    table = pa.table(
+        {
+            "BillingAccountId": ["111122223333"] * 2,
+            "BillingCurrency": ["USD"] * 2,
+            "BillingPeriodStart": [datetime(2026, 10, 1, tzinfo=UTC)] * 2,
+            "ChargePeriodStart": [datetime(2026, 10, 5, hour, tzinfo=UTC) for hour in (3, 23)],
+            "ChargeCategory": ["Usage"] * 2,
+            "ServiceName": ["Amazon Elastic Compute Cloud"] * 2,
+            "ResourceId": ["i-1"] * 2,
+            "ListCost": [2.0, 2.0],
+            "ContractedCost": [2.0, 2.0],
+            "BilledCost": [0.0, 0.0],
+            "EffectiveCost": [1.25, 1.25],
+            "Tags": pa.array([[("team", "web")]] * 2, pa.map_(pa.string(), pa.string())),
+            "x_ServiceCode": ["AmazonEC2"] * 2,
+            "x_UsageType": ["BoxUsage:m5.large"] * 2,
+        }
+    )
+    data = tmp_path / "exports/focus/data/BILLING_PERIOD=2026-10/focus-00001.snappy.parquet"
+    data.parent.mkdir(parents=True)
+    pq.write_table(table, data)
+    manifest = {"dataFiles": ["s3://bucket/exports/focus/data/BILLING_PERIOD=2026-10/focus-00001.snappy.parquet"]}
+    put(tmp_path, "exports/focus/metadata/BILLING_PERIOD=2026-10/focus-Manifest.json", json.dumps(manifest).encode())
+
+    bill = open_store(store((tmp_path / "exports/focus").as_uri()), ("team",), tmp_path).read_billing(OCTOBER, engine)
+
+    assert bill.rows is not None
+    [row] = bill.rows.to_pyarrow().to_pylist()
+    assert (row["billed_cost"], row["effective_cost"], row["line_items"]) == (0, Decimal("2.5"), 2)
+    assert (row["provider_id"], row["category"], row["label_team"]) == ("i-1", "Compute", "web")

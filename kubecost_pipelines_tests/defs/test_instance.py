@@ -113,5 +113,5 @@ def test_the_readmes_settings_load(tmp_path: Path) -> None:
     settings = load_settings(path)
 
     assert isinstance(settings, Settings)
-    assert len(list(build_definitions(settings).assets or [])) == 12
+    assert len(list(build_definitions(settings).assets or [])) == 16
     assert yaml.safe_load(example)["clusters"][0]["name"] == "prod-eks-1"

@@ -61,7 +61,7 @@ CHARGE_CATEGORIES = ("Usage", "Purchase", "Tax", "Credit", "Adjustment")
 
 
 @dataclass(frozen=True)
-class _Cloud:
+class Cloud:
     """How one provider's FOCUS rows are tied to Kubernetes.
 
     `service` and `meter` are the columns with the native bill's words, by which `category` and `provider_id` go.
@@ -82,8 +82,8 @@ def _aws_cluster(rows: ir.Table, tags: Mapping[str, ir.StringValue]) -> ir.Strin
     return ibis.coalesce(*(tags[key] for key in aws_cur.CLUSTER_TAGS), owned, aws_cur.cluster_of_arn(rows))
 
 
-CLOUDS: dict[Provider, _Cloud] = {
-    "aws": _Cloud(
+CLOUDS: dict[Provider, Cloud] = {
+    "aws": Cloud(
         Source(("xservicecode", "servicename")),
         Source(("xusagetype", "skumeter", "skuid")),
         aws_cur.KUBERNETES_TAGS,
@@ -93,7 +93,7 @@ CLOUDS: dict[Provider, _Cloud] = {
         aws_cur.SERVICE_TAG,
         aws_cur.VOLUME_TAG,
     ),
-    "gcp": _Cloud(
+    "gcp": Cloud(
         Source(("servicename",)),
         Source(("xskudescription", "skumeter", "skuid")),
         gcp_export.KUBERNETES_LABELS,
@@ -101,7 +101,7 @@ CLOUDS: dict[Provider, _Cloud] = {
         lambda rows, _: gcp_export.last_part(rows.resource_id),
         gcp_export.category,
     ),
-    "azure": _Cloud(
+    "azure": Cloud(
         Source(("xskumetercategory", "servicename")),
         Source(("xskumetername", "skumeter", "skuid")),
         azure_costs.KUBERNETES_TAGS,
@@ -146,7 +146,7 @@ def normalise(export: ir.Table, window: Window, label_keys: Sequence[str], provi
     return _name(daily, window, label_keys, cloud)
 
 
-def _read_rows(names: SourceColumns, export: ir.Table, window: Window, cloud: _Cloud) -> ir.Table:
+def _read_rows(names: SourceColumns, export: ir.Table, window: Window, cloud: Cloud) -> ir.Table:
     costs = {name: names.number(source) for name, source in COSTS.items()}
     rows = export.select(
         # A row without a day fails the cast, by these words.
@@ -181,7 +181,7 @@ def _sum_to_days(rows: ir.Table) -> ir.Table:
     return rows.group_by(keys).aggregate(line_items=rows.count(), **{name: rows[name].sum() for name in measures})
 
 
-def _name(daily: ir.Table, window: Window, label_keys: Sequence[str], cloud: _Cloud) -> ir.Table:
+def _name(daily: ir.Table, window: Window, label_keys: Sequence[str], cloud: Cloud) -> ir.Table:
     keys = tuple(dict.fromkeys((*label_keys, *cloud.tags, *ATTRIBUTION_TAGS)))
     columns = {key: f"tag_{position}" for position, key in enumerate(keys)}
     parsed = daily.mutate(tag_map=read_object(daily.tag_text))
