@@ -25,11 +25,14 @@ class S3Server:
 
 
 @contextmanager
-def serve_s3() -> Iterator[S3Server]:
+def serve_s3(*, with_athena: bool = False) -> Iterator[S3Server]:
+    """Serve moto; with Athena, one that runs its queries."""
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    if with_athena:
+        command = [sys.executable, "-m", "kubecost_pipelines_tests.athena_server", str(port)]
     environment = {**os.environ, "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment) as process:
         endpoint = f"http://127.0.0.1:{port}"

@@ -27,8 +27,8 @@ def _aws() -> Iterable[str]:
     yield _sources({**aws_cur.KEYS, "charge_period_start": aws_cur.USAGE_START, **aws_cur.NUMBERS})
     yield (
         "Each cost is the sum of a measure, by line item type. `unblended` is the invoice's column, `net` the same "
-        "after private discounts, `on_demand` the public price, `commitment` what a reservation or Savings Plan costs on "
-        "the line, `zero` nothing.\n"
+        "after private discounts, `on_demand` the public price, `commitment` what a reservation or Savings Plan costs "
+        "on the line, `zero` nothing.\n"
     )
     rules = {**aws_cur.RULES, "Fee of a reservation": aws_cur.RESERVATION_FEE, "any other": aws_cur.UNKNOWN_TYPE}
     names = [field.name for field in fields(aws_cur.ChargeRule) if field.name != "missing"]

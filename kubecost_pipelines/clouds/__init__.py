@@ -70,6 +70,10 @@ def open_store(settings: CloudStoreSettings, label_keys: tuple[str, ...], scratc
     # A provider's module loads when it is used.
     match settings.provider:
         case "aws":
+            if settings.table and not settings.export:
+                from kubecost_pipelines.clouds.athena import AthenaStore  # noqa: PLC0415
+
+                return AthenaStore(settings, label_keys, scratch)
             from kubecost_pipelines.clouds.aws import AwsStore  # noqa: PLC0415
 
             return AwsStore(settings, label_keys, scratch)
@@ -99,8 +103,10 @@ def check_connection(settings: CloudStoreSettings, today: date, scratch: Path) -
 
 def missing_fields(settings: CloudStoreSettings) -> list[str]:
     """Return every field that a connection needs and the settings lack."""
-    is_query = settings.provider == "gcp" and settings.table
+    is_query = settings.table and settings.provider != "azure" and not settings.export
     missing = [] if settings.export or is_query else ["export"]
+    if is_query and settings.provider == "aws" and not settings.results:
+        missing.append("results")
     if settings.access_key_id and not settings.secret_access_key:
         missing.append("secret_access_key")
     if settings.secret_access_key and not settings.access_key_id:

@@ -2,8 +2,7 @@
 
 Legacy: provider -> list of entries. New: provider -> kind -> list of entries, with an `authorizer` each.
 The shape is told by the JSON type of the provider's value. Two fields of our own are
-understood in either: `export`, the folder of the billing files, which Kubecost's Athena entries do not
-name, and `name`.
+understood in either: `export`, the folder of the billing files, which comes before a table, and `name`.
 """
 
 import json
@@ -95,12 +94,16 @@ def _aws_store(entry: Entry) -> Entry:
     is_athena = any(entry.get(name) for name in ("athenaTable", "athenaDatabase", "table", "database"))
     bucket = entry.get("bucket") or entry.get("athenaBucketName")
     # An Athena entry's bucket holds query results, an S3 entry's the export itself.
-    export = entry.get("export") or (None if is_athena or not bucket else f"s3://{str(bucket).removeprefix('s3://')}")
+    place = f"s3://{str(bucket).removeprefix('s3://')}" if bucket else None
+    names = (entry.get(f"athena{name}") or entry.get(name.lower()) for name in ("Catalog", "Database", "Table"))
     key_id = entry.get("serviceKeyName") or authorizer.get("id")
     return {
         "provider": "aws",
         "id": entry.get("projectID") or entry.get("account"),
-        "export": export,
+        "export": entry.get("export") or (None if is_athena else place),
+        "table": ".".join(name for name in names if name) if is_athena else None,
+        "results": place if is_athena else None,
+        "workgroup": entry.get("athenaWorkgroup") or entry.get("workgroup"),
         "region": entry.get("region") or entry.get("athenaRegion"),
         "access_key_id": None if key_id == "AKIXXX" else key_id,  # what the documentation's sample says
         "secret_access_key": entry.get("serviceKeySecret") or authorizer.get("secret"),

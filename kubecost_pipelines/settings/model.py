@@ -35,10 +35,15 @@ class CloudStoreSettings(_Part):
     )
     table: str | None = Field(
         None,
-        pattern=r"^([a-z][a-z0-9:.-]*\.)?\w+\.\w+$",
-        description="Google Cloud's detailed export in BigQuery, `dataset.table` or `project.dataset.table`; instead "
-        "of `export`.",
+        pattern=r"^([A-Za-z][\w:.-]*\.)?\w+\.\w+$",
+        description="Instead of `export`, the bill as a table: Google Cloud's detailed export in BigQuery "
+        "(`dataset.table` or `project.dataset.table`), or AWS's report in Athena (`database.table` or "
+        "`catalog.database.table`).",
     )
+    results: Annotated[str, StringConstraints(pattern=r"^s3://[^/]")] | None = Field(
+        None, description="Where Athena may write its answers, `s3://…`; each is read and deleted."
+    )
+    workgroup: str = Field("primary", description="Workgroup of Athena.")
     maximum_bytes_billed: int = Field(
         100_000_000_000, gt=0, description="Most bytes that one query of BigQuery may read; more is refused unread."
     )

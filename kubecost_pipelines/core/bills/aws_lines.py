@@ -35,9 +35,21 @@ def normalise(report: ir.Table, window: Window, label_keys: Sequence[str]) -> ir
     Raises:
         UnknownBillError: a column that nothing can stand in for is missing.
     """
+    daily, tags = sum_to_days(report, window, label_keys)
+    return name_as_focus(daily, tags, window, label_keys)
+
+
+def sum_to_days(report: ir.Table, window: Window, label_keys: Sequence[str]) -> tuple[ir.Table, dict[str, str]]:
+    """Return one row per day and resource (and what else `KEYS` has), which is what Athena computes by itself.
+
+    Returns:
+        The rows, and the tags among their columns: key -> column.
+
+    Raises:
+        UnknownBillError: a column that nothing can stand in for is missing.
+    """
     lines, tags = _read_lines(report, window, label_keys)
-    daily = _sum_to_days(lines, tags)
-    return _name_as_focus(daily, tags, window, label_keys)
+    return _sum_to_days(lines, tags), tags
 
 
 def source_columns(report: ir.Table) -> list[str]:
@@ -99,7 +111,7 @@ def _tag_columns(report: ir.Table, names: SourceColumns, label_keys: Sequence[st
     for key in dict.fromkeys(known):
         prefixed = key if key.startswith("aws:") else f"user:{key}"
         if values := _tag_values(report, names, canonical_name(prefixed)):
-            tags[key] = ibis.coalesce(*values)
+            tags[key] = ibis.coalesce(*values) if len(values) > 1 else values[0]  # Trino takes no coalesce of one
     owned = canonical_name(f"user:{aws_cur.OWNED_TAG_PREFIX}")
     for name in report.columns:
         canonical = canonical_name(name).removeprefix("resource_tags_")
@@ -122,7 +134,8 @@ def _sum_to_days(lines: ir.Table, tags: dict[str, str]) -> ir.Table:
     return measured.group_by(keys).aggregate(line_items=measured.count(), **sums)
 
 
-def _name_as_focus(daily: ir.Table, tags: dict[str, str], window: Window, label_keys: Sequence[str]) -> ir.Table:
+def name_as_focus(daily: ir.Table, tags: dict[str, str], window: Window, label_keys: Sequence[str]) -> ir.Table:
+    """Return rows of `cloud_billing` from what `sum_to_days` returns."""
     absent = [key for key in aws_cur.KEYS if key not in daily.columns]
     daily = daily.mutate(**{key: ibis.null().cast("string") for key in absent})
     reservation, savings_plan = _present(daily.reservation_arn), _present(daily.savings_plan_arn)
