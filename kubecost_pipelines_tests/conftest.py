@@ -1,4 +1,4 @@
-"""What every test may use: an engine, and the rule that CI skips nothing."""
+"""What every test may use, and two rules: CI skips nothing, and no secret is printed."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -14,6 +14,9 @@ from kubecost_pipelines_tests.dagster_run import Deployment, deploy
 from kubecost_pipelines_tests.s3 import S3Server, serve_s3
 from kubecost_pipelines_tests.servers import BlobServer, serve_blobs, serve_gcs
 
+PLANTED = "PLANTED-"
+"""How the secrets of the tests begin. No test may print one."""
+
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Backend]:
@@ -24,6 +27,9 @@ def engine(tmp_path: Path) -> Iterator[Backend]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> Any:
     report = yield
+    if PLANTED in "".join(text for _, text in report.sections) + report.longreprtext:
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} printed a secret"
     if report.skipped and os.environ.get("CI") == "true":
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} was skipped, which CI does not accept: {report.longrepr}"
