@@ -25,8 +25,10 @@ from kubecost_pipelines.cli.findings import FINDINGS, Finding
 from kubecost_pipelines.core.window import DAY, Window
 from kubecost_pipelines.definitions import build_definitions
 from kubecost_pipelines.demo.aws_bill import write_aws_bill
+from kubecost_pipelines.demo.azure_bill import write_azure_bill
 from kubecost_pipelines.demo.cluster_api import serve_cluster
-from kubecost_pipelines.demo.company import ACCOUNT_ID, COMPANY
+from kubecost_pipelines.demo.company import ACCOUNT_ID, CLUSTERS, PROJECT_ID, SUBSCRIPTION_ID
+from kubecost_pipelines.demo.gcp_bill import write_gcp_bill
 from kubecost_pipelines.demo.model import Cluster
 from kubecost_pipelines.settings import CONFIG_VARIABLE, Settings, load_settings
 
@@ -35,13 +37,17 @@ CONFIG = "kubecost-pipelines.yaml"
 
 @dataclass(frozen=True)
 class DemoFolder:
-    """Where the demo keeps its bill, its lake, its settings and its Dagster instance."""
+    """Where the demo keeps its bills (`bill` is AWS's), its lake, its settings and its Dagster instance."""
 
     root: Path
 
     @property
+    def bills(self) -> Path:
+        return self.root / "bills"
+
+    @property
     def bill(self) -> Path:
-        return self.root / "bills" / "cur"
+        return self.bills / "cur"
 
     @property
     def lake(self) -> Path:
@@ -66,6 +72,8 @@ def run_demo(root: Path, day_count: int) -> None:
     with console.status(f"Writing Lantern Books: the bill of {day_count} days"):
         _start_clean(folder)
         write_aws_bill(folder.bill, days, version=1, restated_day=restated)
+        write_gcp_bill(folder.bills / "gcp", days)
+        write_azure_bill(folder.bills / "azure", days)
     with _quiet_instance(folder) as instance, ExitStack() as running:
         endpoints = {one.name: running.enter_context(serve_cluster(one.name, days)) for one in _monitored()}
         _write_settings(folder, days[0], endpoints)
@@ -109,19 +117,31 @@ def _start_clean(folder: DemoFolder) -> None:
 
 
 def _write_settings(folder: DemoFolder, first: date, endpoints: Mapping[str, str]) -> None:
-    account = {"provider": "aws", "account": ACCOUNT_ID}
+    clusters = [
+        {
+            "name": one.name,
+            "endpoint": endpoints[one.name],
+            "provider": one.provider,
+            "account": one.account or ACCOUNT_ID,
+        }
+        for one in _monitored()
+    ]
     settings = {
         "lake": folder.lake.as_uri(),
         "start_date": str(first),
-        "cloud_stores": [{"provider": "aws", "id": ACCOUNT_ID, "export": folder.bill.as_uri()}],
-        "clusters": [{"name": name, "endpoint": endpoint, **account} for name, endpoint in endpoints.items()],
+        "cloud_stores": [
+            {"provider": "aws", "id": ACCOUNT_ID, "name": "shop", "export": folder.bill.as_uri()},
+            {"provider": "gcp", "id": PROJECT_ID, "name": "models", "export": (folder.bills / "gcp").as_uri()},
+            {"provider": "azure", "id": SUBSCRIPTION_ID, "name": "ledger", "export": (folder.bills / "azure").as_uri()},
+        ],
+        "clusters": clusters,
         "label_keys": ["team", "env", "app"],
     }
     folder.config.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
 
 
 def _monitored() -> Sequence[Cluster]:
-    return [cluster for cluster in COMPANY.clusters if cluster.is_monitored]
+    return [cluster for cluster in CLUSTERS if cluster.is_monitored]
 
 
 def _serve_again(settings: Settings, running: ExitStack) -> None:

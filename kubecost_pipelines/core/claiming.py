@@ -151,6 +151,9 @@ def share_scale_sets(claims: ir.Table, assets: ir.Table) -> ir.Table:
     per bill row: each share is a row of its own, and the shares of a row are the row, to the last decimal (the
     first machine takes what rounding leaves). A row whose scale set no cluster knows stays unclaimed.
 
+    Returns:
+        The claims, with `bill_rows`: 1, or 0 for the shares of a row after its first.
+
     Args:
         claims: the bill with who claims each row, as `claim` returns it.
         assets: rows of `asset_inventory`, with `date`.
@@ -190,12 +193,13 @@ def share_scale_sets(claims: ir.Table, assets: ir.Table) -> ir.Table:
     }
     shared = shares.mutate(
         **costs,
+        bill_rows=is_first.cast("int64"),
         asset_id=shares.owner,
         match_rule=ibis.literal(SHARED_RULE),
         reveals=ibis.ifelse(shares.kind == "Network", "Network", None),
     )
-    kept = claims.anti_join(shared, "bill_row")
-    return kept.select(*names).union(shared.select(*names))
+    kept = claims.anti_join(shared, "bill_row").mutate(bill_rows=ibis.literal(1).cast("int64"))
+    return kept.select(*names, "bill_rows").union(shared.select(*names, "bill_rows"))
 
 
 def _scale_set(assets: ir.Table) -> ir.StringValue:

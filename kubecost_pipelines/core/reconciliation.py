@@ -44,7 +44,7 @@ def reconcile(
         effective_cost=claimed.effective_cost.sum(),
         list_cost=claimed.list_cost.sum(),
         reconciled_cost=claimed[f"{cost_metric}_cost"].sum(),
-        bill_rows=claimed.count(),
+        bill_rows=claimed.bill_rows.sum() if "bill_rows" in claimed.columns else claimed.count(),
         missing_cost_lines=claimed.missing_cost_lines.sum(),
         match_rule=claimed.match_rule.min(),
         billing_currency=_one_currency(claimed),
@@ -125,4 +125,5 @@ def _cast(schema: ibis.Schema) -> list[ir.Value]:
 
 def leave_unclaimed(claims: ir.Table) -> ir.Table:
     """Return the rows of the bill that no in-cluster asset claims: `cloud_assets`, with every column of the bill."""
-    return claims.filter(claims.asset_id.isnull()).drop("asset_id", "match_rule", "reveals")
+    ours = ("asset_id", "match_rule", "reveals", "bill_rows")
+    return claims.filter(claims.asset_id.isnull()).drop(*(name for name in ours if name in claims.columns))

@@ -22,7 +22,7 @@ from kubecost_pipelines.demo.cluster_estimates import (
     assets,
     total,
 )
-from kubecost_pipelines.demo.company import COMPANY
+from kubecost_pipelines.demo.company import CLUSTERS
 from kubecost_pipelines.demo.model import Cluster
 
 
@@ -41,7 +41,7 @@ def serve_cluster(name: str, days: Sequence[date], port: int = 0) -> Iterator[st
     Raises:
         ValueError: nobody monitors a cluster of that name.
     """
-    monitored = {cluster.name: cluster for cluster in COMPANY.clusters if cluster.is_monitored}
+    monitored = {cluster.name: cluster for cluster in CLUSTERS if cluster.is_monitored}
     if name not in monitored:
         raise ValueError(f"no cluster {name!r} has an API; choose one of {', '.join(monitored)}")
     with _Server(("127.0.0.1", port), monitored[name], frozenset(days)) as server:

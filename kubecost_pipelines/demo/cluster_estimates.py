@@ -121,20 +121,24 @@ def _properties(kind: str, category: str, name: str = "", provider_id: str = "")
     given = {"name": name, "providerID": provider_id}
     properties = {
         "category": category,
-        "provider": "AWS",
-        "account": COMPANY.account_id,
         "service": "Kubernetes",
     }
     return {"type": kind, "properties": properties | {key: value for key, value in given.items() if value}}
 
 
+def _owner(cluster: Cluster) -> dict[str, str]:
+    names = {"aws": "AWS", "gcp": "GCP", "azure": "Azure"}
+    kind = "project" if cluster.provider == "gcp" else "account"
+    return {"provider": names[cluster.provider], kind: cluster.account or COMPANY.account_id}
+
+
 def _whole_asset(cluster: Cluster, item: Item, day: date) -> Item:
-    properties = {**item["properties"], "cluster": cluster.name}
+    properties = {**item["properties"], **_owner(cluster), "cluster": cluster.name}
     return {"labels": {}, **item, **_times(day), "properties": properties}
 
 
 def _asset_key(cluster: Cluster, item: Item) -> str:
-    of = {**item["properties"], "cluster": cluster.name, "type": item["type"]}
+    of = {**item["properties"], **_owner(cluster), "cluster": cluster.name, "type": item["type"]}
     parts = ("provider", "account", "project", "category", "cluster", "type", "service", "providerID", "name")
     return "/".join(of.get(part, "__undefined__") for part in parts)
 

@@ -1,4 +1,4 @@
-"""Lantern Books: a fictional bookshop, everything it runs on AWS, and what each thing costs.
+"""Lantern Books: a fictional bookshop, everything it runs, and what each thing costs: mostly on AWS.
 
 The data that a reader reviews; the bill and the cluster APIs only write it down in two formats. Nothing on
 the bill varies from day to day, so that a day's cost can be worked out by hand: every price is per hour
@@ -224,3 +224,57 @@ COMPANY = Company(
     estimated_volume_gib_hour_price=Decimal("0.00011"),
     estimated_load_balancer_hour_price=Decimal("0.025"),
 )
+
+PROJECT_ID, SUBSCRIPTION_ID = "lantern-books-ml", "1a27e500-0000-4000-8000-000000000001"
+N2_STANDARD_4 = InstanceType("n2-standard-4", 4, 16, Decimal("0.1942"))
+D4S_V5 = InstanceType("Standard_D4s_v5", 4, 16, Decimal("0.192"))
+AKS_GROUP = f"/subscriptions/{SUBSCRIPTION_ID}/resourceGroups/MC_shop_prod-aks-1_westeurope/providers/Microsoft.Compute"
+GKE_VOLUME, AKS_VOLUME = (f"pvc-{uid}-0000-4000-8000-000000000000" for uid in ("0de15000", "1ed6e000"))
+SCALE_SET = "aks-pool1-12345678-vmss"
+
+
+def _gke_node(suffix: str, *, purchase: Purchase, hour_cost: str) -> Node:
+    name = f"gke-prod-gke-1-pool-1-0a1b2c3d-{suffix}"
+    return Node(name, name, N2_STANDARD_4, purchase, Decimal(hour_cost), "us-central1-a")
+
+
+def _aks_node(instance: int, *, purchase: Purchase, hour_cost: str) -> Node:
+    machine = f"azure://{AKS_GROUP}/virtualMachineScaleSets/{SCALE_SET}/virtualMachines/{instance}"
+    return Node(f"{SCALE_SET}00000{instance}", machine, D4S_V5, purchase, Decimal(hour_cost), "1")
+
+
+GKE = Cluster(
+    name="prod-gke-1",
+    env="prod",
+    nodes=(
+        _gke_node("x1aa", purchase=Purchase.ON_DEMAND, hour_cost="0.1942"),
+        # Under a committed use discount: what it costs is its share of the commitment's fee.
+        _gke_node("x2bb", purchase=Purchase.RESERVED, hour_cost="0.12"),
+    ),
+    volumes=(Volume(GKE_VOLUME, GKE_VOLUME, 100, "training", "models"),),
+    workloads=(
+        Workload("training", "recommender-train", "deployment", "discovery", (0, 1), _run("train", "2", "8")),
+        Workload("training", "models", "statefulset", "discovery", (0,), _run("store", "0.5", "2")),
+    ),
+    provider="gcp",
+    account=PROJECT_ID,
+)
+
+AKS = Cluster(
+    name="prod-aks-1",
+    env="prod",
+    nodes=(
+        _aks_node(0, purchase=Purchase.ON_DEMAND, hour_cost="0.192"),
+        _aks_node(1, purchase=Purchase.RESERVED, hour_cost="0.115"),
+    ),
+    volumes=(Volume(f"{AKS_GROUP}/disks/{AKS_VOLUME}", AKS_VOLUME, 50, "ledger", "journal"),),
+    workloads=(
+        Workload("ledger", "ledger-api", "deployment", "finance", (0, 1), _run("api", "1", "4")),
+        Workload("ledger", "journal", "statefulset", "finance", (1,), _run("postgres", "0.5", "2")),
+    ),
+    provider="azure",
+    account=SUBSCRIPTION_ID,
+)
+
+CLUSTERS = (*COMPANY.clusters, GKE, AKS)
+"""On every cloud. AWS's are the company's own."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
+from kubecost_pipelines.core.provider_key import Provider
+
 Tags = Mapping[str, str]
 """Tag keys as the bill writes them after `resourceTags/`: `user:team`, `aws:eks:cluster-name`."""
 
@@ -124,7 +126,7 @@ class Workload:
 
 @dataclass(frozen=True)
 class Cluster:
-    """An EKS cluster. One that is not monitored is on the bill and has no API."""
+    """A cluster. One that is not monitored is on the bill and has no API."""
 
     name: str
     env: str
@@ -133,6 +135,9 @@ class Cluster:
     load_balancers: tuple[LoadBalancer, ...] = ()
     workloads: tuple[Workload, ...] = ()
     is_monitored: bool = True
+    provider: Provider = "aws"
+    account: str = ""
+    """Google Cloud project or Azure subscription; the company's AWS account when empty."""
 
 
 @dataclass(frozen=True)

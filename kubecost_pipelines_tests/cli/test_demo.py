@@ -43,6 +43,13 @@ def test_the_cost_of_each_cluster_is_what_was_billed(printed: str) -> None:
     assert row(printed, "prod-eks-1", "provisional")[3:] == ["55.62", "0.00", "55.62"]
 
 
+def test_the_clusters_on_other_clouds_are_too(printed: str) -> None:
+    # A day: nodes (0.1942 + 0.12) x 24, disk 100 x 24 x 0.0001, fee 2.40; and (0.192 + 0.115) x 24, 50 x 24 x 0.0001,
+    # 2.40, and 0.60 of the scale set's traffic. Three of five days are settled.
+    assert row(printed, "prod-gke-1", "settled")[-1] == "30.54"
+    assert row(printed, "prod-aks-1", "settled")[-1] == "31.46"
+
+
 def test_each_kind_of_node_has_its_price(printed: str) -> None:
     nodes = {
         name: row(printed, name)[4] for name in (f"ip-10-0-{n}.ec2.internal" for n in ("1-12", "1-13", "1-14", "9-15"))

@@ -179,6 +179,7 @@ def shares(*charges: Charge) -> list[tuple[Any, ...]]:
     ]
     table = asset_table(assets)
     found = share_scale_sets(claim(bill_table(list(charges)), table), table)
+    assert found.bill_rows.sum().to_pyarrow().as_py() == len(charges)
     return sorted((row["asset_id"] or "", row["reveals"], row["match_rule"], row["billed_cost"]) for row in rows(found))
 
 
