@@ -7,10 +7,11 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from ibis.backends.duckdb import Backend
 
-from kubecost_pipelines.clouds import BillError, check_connection, open_store
+from kubecost_pipelines.clouds import Bill, BillError, check_connection, open_store
 from kubecost_pipelines.core.connection_status import ConnectionEvent
 from kubecost_pipelines.core.window import Window
 from kubecost_pipelines.settings import CloudStoreSettings
@@ -184,3 +185,18 @@ def test_a_bill_in_a_container(blobs: BlobServer, container: Any, engine: Backen
 
     assert bill.rows is not None
     assert bill.rows.line_items.sum().to_pyarrow().as_py() == 992
+
+
+@pytest.mark.parametrize("before", [50, 30_000], ids=["early", "late"])
+def test_a_row_with_too_few_fields_is_not_read_as_less_cost(engine: Backend, tmp_path: Path, before: int) -> None:
+    header = "SubscriptionId,Date,MeterCategory,ResourceId,Tags,AdditionalInfo,CostInBillingCurrency"
+    rows = ["s,2026-10-05,Storage,/x,{},{},1.5"] * before + ["s,2026-10-05,Storage"]
+    put(tmp_path / MONTH / "a.csv", "\n".join([header, *rows]).encode())
+
+    with pytest.raises((BillError, duckdb.Error), match=r"cannot be read|Expected Number of Columns"):
+        _read_all(open_store(store(tmp_path.as_uri()), (), tmp_path).read_billing(OCTOBER, engine))
+
+
+def _read_all(bill: Bill) -> None:
+    assert bill.rows is not None
+    bill.rows.to_pyarrow()
