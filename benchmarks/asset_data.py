@@ -1,4 +1,7 @@
-"""The in-cluster assets behind that bill: the nodes and volumes of its clusters, on the days on which they ran."""
+"""The in-cluster assets behind that bill: the nodes and volumes of its clusters, on the days on which they ran.
+
+Half as many again belong to clusters whose bill is another one: 80,000 asset-days for a million lines.
+"""
 
 import ibis
 from ibis.backends.duckdb import Backend
@@ -15,14 +18,14 @@ FROM (
         DATE '2026-10-01' + offset_days::INT AS day, cluster, account, 'aws' AS provider, 'USD' AS currency,
         if(what = 'node', 'Node', 'Disk') AS type, type AS asset_type,
         if(what = 'node', 'Compute', 'Storage') AS category,
-        if(what = 'node', 'i-', 'vol-') || hex AS id,
-        if(what = 'node', 'ip-10-' || hex || '.ec2.internal', 'pvc-' || hex) AS name,
-        if(what = 'volume', 'pvc-' || hex, NULL) AS volume_name,
+        if(what = 'node', 'i-', 'vol-') || hex || elsewhere AS id,
+        if(what = 'node', 'ip-10-' || hex || '.ec2.internal', 'pvc-' || hex || elsewhere) AS name,
+        if(what = 'volume', 'pvc-' || hex || elsewhere, NULL) AS volume_name,
         if(what = 'node', instance_type, NULL) AS node_type,
         MAP {'label_env': 'prod', 'label_topology_kubernetes_io_zone': zone} AS labels,
         day::TIMESTAMP::TIMESTAMPTZ AS start, 60.0 * least(hours, 24) AS minutes,
         (1 + h % 997) / 3111.0 * least(hours, 24) AS cost, cost * 0.6 AS cpu_cost, cost * 0.4 AS ram_cost
-    FROM resources WHERE is_in_cluster
+    FROM (SELECT *, unnest(if(r % 2 = 0, ['', 'e'], [''])) AS elsewhere FROM resources WHERE is_in_cluster)
 )
 """
 
