@@ -3,8 +3,8 @@
 BigQuery sums the lines to days and resources, by the same expressions that read files; only those rows travel.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,12 @@ import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.parquet as pq
-from google.api_core.exceptions import GoogleAPICallError, NotFound
-from google.auth.exceptions import GoogleAuthError
+from google.api_core.exceptions import NotFound
 from google.cloud import bigquery
 from ibis.backends.duckdb import Backend
 
 from kubecost_pipelines.clouds import Bill, BillError, Connection
-from kubecost_pipelines.clouds.gcp_credentials import google_credentials
+from kubecost_pipelines.clouds.gcp_credentials import google_credentials, in_google_words
 from kubecost_pipelines.core.bills.gcp_export import FIELDS, check_fields, name_as_focus, sum_to_days
 from kubecost_pipelines.core.bills.source import UnknownBillError
 from kubecost_pipelines.core.connection_status import ConnectionEvent
@@ -126,13 +125,8 @@ class BigQueryStore:
                 writer.write_batch(pa.record_batch(columns, schema=wanted))
         return engine.read_parquet(file, table_name=f"bill_{uuid4().hex}")
 
-    @contextmanager
-    def _in_google_words(self) -> Iterator[None]:
-        try:
-            yield
-        except (GoogleAPICallError, GoogleAuthError) as error:
-            words = str(error).split("\n", 1)[0]
-            raise BillError(f"{self._settings.title}: {self._table_id}: {words}. {_cure(error)}") from error
+    def _in_google_words(self) -> AbstractContextManager[None]:
+        return in_google_words(f"{self._settings.title}: {self._table_id}", _cure)
 
 
 def _as_ibis(table: bigquery.Table) -> ir.Table:

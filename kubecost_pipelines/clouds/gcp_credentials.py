@@ -1,9 +1,13 @@
-"""Google's credentials: a service account's key, or whatever the default chain finds (workload identity too)."""
+"""Google's credentials (a key, or what the default chain finds), and its words for what went wrong."""
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from google.api_core.exceptions import GoogleAPICallError
 from google.auth.credentials import AnonymousCredentials
+from google.auth.exceptions import GoogleAuthError
 from google.oauth2 import service_account
 
 from kubecost_pipelines.clouds import BillError
@@ -25,3 +29,13 @@ def google_credentials(settings: CloudStoreSettings) -> Any:
             f"{settings.title}: the service account key cannot be read ({type(error).__name__}). Paste the whole JSON "
             "file that Google gave out."
         ) from None
+
+
+@contextmanager
+def in_google_words(place: str, cure_of: Callable[[Exception], str]) -> Iterator[None]:
+    """Turn the clients' errors into `BillError`s: the place, the first line of Google's words, and the cure."""
+    try:
+        yield
+    except (GoogleAPICallError, GoogleAuthError) as error:
+        words = str(error).split("\n", 1)[0]
+        raise BillError(f"{place}: {words}. {cure_of(error)}") from error

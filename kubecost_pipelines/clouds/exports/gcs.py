@@ -1,18 +1,15 @@
 """Exports in Google Cloud Storage: `gs://<bucket>/<folder>`."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from google.api_core.exceptions import GoogleAPICallError, NotFound
-from google.auth.exceptions import GoogleAuthError
+from google.api_core.exceptions import NotFound
 from google.cloud import storage
 
-from kubecost_pipelines.clouds import BillError
 from kubecost_pipelines.clouds.exports import ExportFile
-from kubecost_pipelines.clouds.gcp_credentials import google_credentials
+from kubecost_pipelines.clouds.gcp_credentials import google_credentials, in_google_words
 from kubecost_pipelines.settings import CloudStoreSettings
 
 
@@ -62,13 +59,8 @@ class GcsExport:
         with self._in_google_words():
             next(iter(self._bucket.list_blobs(max_results=1)), None)
 
-    @contextmanager
-    def _in_google_words(self) -> Iterator[None]:
-        try:
-            yield
-        except (GoogleAPICallError, GoogleAuthError) as error:
-            words = str(error).split("\n", 1)[0]
-            raise BillError(f"{self.uri}: {words}. {_cure(error)}") from error
+    def _in_google_words(self) -> AbstractContextManager[None]:
+        return in_google_words(self.uri, _cure)
 
 
 def _cure(error: Exception) -> str:
