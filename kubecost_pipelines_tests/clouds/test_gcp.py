@@ -110,3 +110,14 @@ def test_a_broken_service_account_key_is_told_without_it(tmp_path: Path) -> None
     assert found.event is ConnectionEvent.ERROR
     assert "service account key cannot be read" in found.detail
     assert "PLANTED" not in found.detail
+
+
+def test_an_export_at_the_root_of_a_bucket(s3: S3Server, tmp_path: Path) -> None:
+    s3.client().create_bucket(Bucket="acme-root")
+    s3.client().put_object(Bucket="acme-root", Key="october.csv", Body=b"cost,currency\n1,USD\n")
+    access = {"endpoint": s3.endpoint, "access_key_id": "k", "secret_access_key": "s"}
+    store = {"provider": "gcp", "id": "acme", "export": "s3://acme-root", **access}
+
+    found = check_connection(CloudStoreSettings.model_validate(store), TODAY, tmp_path)
+
+    assert (found.event, found.detail) == (ConnectionEvent.DATA, "s3://acme-root: 1 files")

@@ -40,7 +40,7 @@ class S3Export:
     def list_folder(self, folder: str, *, deep: bool = False) -> list[ExportFile]:
         with self._in_aws_words():
             pages = self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self._bucket, Prefix=self._key(folder) + "/", Delimiter="" if deep else "/"
+                Bucket=self._bucket, Prefix=f"{self._key(folder)}/".lstrip("/"), Delimiter="" if deep else "/"
             )
             return [
                 ExportFile(
