@@ -211,3 +211,17 @@ def test_a_google_key_is_kept_whole_and_secret(tmp_path: Path) -> None:
     assert store.service_account_key is not None
     assert json.loads(store.service_account_key.get_secret_value()) == key
     assert "hush-hush" not in repr(settings)
+
+
+def test_query_services_of_cloud_integration_are_understood_as_they_are(tmp_path: Path) -> None:
+    athena = {"athenaBucketName": "s3://results", "athenaRegion": "eu-west-1", "athenaDatabase": "athenacurcfn_x",
+              "athenaTable": "x", "athenaWorkgroup": "Primary", "projectID": "297945954695"}  # fmt: skip
+    content = {"aws": [athena], "gcp": [{"projectID": "acme", "billingDataDataset": "billing.export_v1", "key": {}}]}
+    (tmp_path / "cloud-integration.json").write_text(json.dumps(content), encoding="utf-8")
+
+    settings = load_settings(write(tmp_path, MINIMAL + "cloud_integration: cloud-integration.json\n"))
+
+    assert settings is not None
+    aws, gcp = settings.cloud_stores
+    assert (aws.table, aws.results, aws.workgroup, aws.export) == ("athenacurcfn_x.x", "s3://results", "Primary", None)
+    assert (gcp.table, gcp.export, gcp.service_account_key) == ("billing.export_v1", None, None)
