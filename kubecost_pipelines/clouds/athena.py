@@ -36,6 +36,8 @@ GLUE_TYPES = {
 }  # fmt: skip
 """Glue's types in Ibis's; decimals and maps are written alike, and the rest is text or not read."""
 
+BILLING_PERIOD = "bill_billing_period_start_date"
+
 PAUSES = (0.2, 0.5, 1, 2, 3, 5)
 """Seconds between two looks at a running query; the last one repeats."""
 
@@ -185,7 +187,11 @@ def _type(glue: str) -> str:
 
 
 def _of_month(report: ir.Table, partitions: Sequence[str], window: Window) -> ir.Table:
-    """Keep the month's partitions: `year` and `month` (with and without a zero), or `billing_period`."""
+    """Keep the month's partitions: `year` and `month` (with and without a zero), or `billing_period`.
+
+    A table that is divided in no such way is cut by the billing period of its lines: those of other months would all
+    count in this one.
+    """
     month = window.start.date()
     wanted = {
         "year": [f"{month:%Y}"],
@@ -195,7 +201,15 @@ def _of_month(report: ir.Table, partitions: Sequence[str], window: Window) -> ir
     for name in partitions:
         if name in wanted:
             report = report.filter(report[name].cast("string").isin(wanted[name]))
-    return report
+    if {"month", "billing_period"} & {*partitions}:
+        return report
+    if BILLING_PERIOD not in report.columns:
+        raise UnknownBillError(
+            f"it has no partitions by month, and lacks {BILLING_PERIOD} to tell the months apart. Create the table as "
+            "AWS's own integration of the report does."
+        )
+    start = report[BILLING_PERIOD].cast("string").substr(0, 7)
+    return report.filter(start == f"{month:%Y-%m}")
 
 
 def _cure(error: Any) -> str:

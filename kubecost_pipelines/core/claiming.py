@@ -1,8 +1,8 @@
 """Claiming: which in-cluster asset each bill row belongs to.
 
 Matching is exact, after the bill has been summed to resources: no substring, no suffix, no empty key, so that
-`worker-1` never takes a cent of `worker-10`. A bill row belongs to at most one asset; a row that nothing claims
-is out-of-cluster cost.
+`worker-1` never takes a cent of `worker-10`. A bill row belongs to at most one asset (but what a scale set shares is
+split first); a row that nothing claims is out-of-cluster cost.
 """
 
 from collections.abc import Callable, Sequence

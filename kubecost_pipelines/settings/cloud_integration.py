@@ -65,9 +65,18 @@ def _gcp_store(entry: Entry) -> Entry:
         "provider": "gcp",
         "id": entry.get("projectID"),
         "export": entry.get("export"),
-        "table": entry.get("billingDataDataset") or ".".join(filter(None, (entry.get("dataset"), entry.get("table")))),
+        "table": _table(entry.get("billingDataDataset") or ".".join(_filled(entry, "dataset", "table"))),
         "service_account_key": json.dumps(key) if key else None,
     }
+
+
+def _filled(entry: Entry, *names: str) -> list[str]:
+    return [str(entry[name]) for name in names if entry.get(name)]
+
+
+def _table(name: str) -> str | None:
+    """Return the name of a table; half of one is none, so that only its store is incomplete."""
+    return name if "." in name.strip(".") else None
 
 
 def _azure_store(entry: Entry) -> Entry:
@@ -101,7 +110,7 @@ def _aws_store(entry: Entry) -> Entry:
         "provider": "aws",
         "id": entry.get("projectID") or entry.get("account"),
         "export": entry.get("export") or (None if is_athena else place),
-        "table": ".".join(name for name in names if name) if is_athena else None,
+        "table": _table(".".join(name for name in names if name)) if is_athena else None,
         "results": place if is_athena else None,
         "workgroup": entry.get("athenaWorkgroup") or entry.get("workgroup"),
         "region": entry.get("region") or entry.get("athenaRegion"),

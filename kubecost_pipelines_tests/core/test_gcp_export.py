@@ -170,3 +170,13 @@ def test_a_row_without_a_day_is_not_lost(engine: Backend) -> None:
 def test_a_row_without_any_day_fails(engine: Backend) -> None:
     with pytest.raises(duckdb.ConversionException, match="no usage_start_time"):
         normalised(engine, {"usage_start_time": None, "invoice.month": None})
+
+
+def test_a_time_that_is_missing_fails_as_a_text_does(engine: Backend) -> None:
+    columns = ", ".join(
+        f"'x' AS \"{name}\"" for name in ROW if name not in ("usage_start_time", "cost", "invoice.month")
+    )
+    engine.con.execute(f"CREATE TEMP TABLE times AS SELECT {columns}, 1.0 AS cost, NULL::TIMESTAMP AS usage_start_time")
+
+    with pytest.raises(duckdb.ConversionException, match="no usage_start_time"):
+        normalise(engine.table("times"), OCTOBER, ()).to_pyarrow()

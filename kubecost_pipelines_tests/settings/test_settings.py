@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from kubecost_pipelines.clouds import missing_fields
 from kubecost_pipelines.core.provider_key import ProviderKey
 from kubecost_pipelines.settings import CONFIG_VARIABLE, SettingsError, load_settings
 
@@ -225,3 +226,14 @@ def test_query_services_of_cloud_integration_are_understood_as_they_are(tmp_path
     aws, gcp = settings.cloud_stores
     assert (aws.table, aws.results, aws.workgroup, aws.export) == ("athenacurcfn_x.x", "s3://results", "Primary", None)
     assert (gcp.table, gcp.export, gcp.service_account_key) == ("billing.export_v1", None, None)
+
+
+def test_half_a_table_leaves_only_its_store_incomplete(tmp_path: Path) -> None:
+    athena = {"athenaBucketName": "s3://results", "athenaTable": "x", "projectID": "297945954695"}
+    content = {"aws": [athena], "gcp": [{"projectID": "acme", "billingDataDataset": "billing", "key": {}}]}
+    (tmp_path / "cloud-integration.json").write_text(json.dumps(content), encoding="utf-8")
+
+    settings = load_settings(write(tmp_path, MINIMAL + "cloud_integration: cloud-integration.json\n"))
+
+    assert settings is not None
+    assert [missing_fields(store) for store in settings.cloud_stores] == [["export"], ["export"]]

@@ -158,7 +158,7 @@ def _braced(text: ir.StringValue) -> ir.StringValue:
 
 
 def _sum_to_days(rows: ir.Table, label_keys: Sequence[str]) -> ir.Table:
-    """Sum to days and resources, and read the tags: `tag_0`, `tag_1`… in the order of `_tag_keys`."""
+    """Sum to days and resources, and read the tags: `tag_0`, `tag_1`… as `_tag_columns` has them."""
     keys = ["date", "charge_period_start", *KEYS, "vm_name", "ip_address"]
     sums = {name: rows[name].sum() for name in rows.columns if name not in keys}
     daily = rows.group_by(keys).aggregate(line_items=rows.count(), **sums)

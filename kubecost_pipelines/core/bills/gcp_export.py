@@ -139,11 +139,11 @@ def _read_rows(export: ir.Table, window: Window) -> ir.Table:
 def _day(export: ir.Table, invoice_month: ir.StringValue) -> ir.DateValue:
     """Return the UTC day of the usage; what has none is on the first of its invoice's month."""
     start = field(export, USAGE_START)
+    text = _text(export, USAGE_START).substr(0, 10)
     if isinstance(start, ir.TimestampValue):
-        return start.date().fill_null(_first_of(invoice_month).cast("date"))
+        text = start.date().cast("string")
     # A row without a day fails the cast, by these words: it must not fall out of every day unseen.
-    text = ibis.coalesce(_text(export, USAGE_START).substr(0, 10), _first_of(invoice_month), "no usage_start_time")
-    return text.cast("date")
+    return ibis.coalesce(text, _first_of(invoice_month), "no usage_start_time").cast("date")
 
 
 def _first_of(month: ir.StringValue) -> ir.StringValue:
