@@ -1,6 +1,7 @@
 """Wiring: settings to Dagster definitions. Nothing is read until Dagster asks."""
 
 import warnings
+from collections.abc import Callable, Iterator
 
 import dagster as dg
 
@@ -11,7 +12,10 @@ from kubecost_pipelines.defs.connection_status import build_connection_status, b
 from kubecost_pipelines.defs.in_cluster import build_allocations, build_in_cluster_assets
 from kubecost_pipelines.defs.reconciliation import build_cloud_assets, build_reconciled_assets
 from kubecost_pipelines.defs.workbench import Workbench
-from kubecost_pipelines.settings import Settings, load_settings
+from kubecost_pipelines.settings import CloudStoreSettings, ClusterSettings, Settings, load_settings
+
+BuildOfStore = Callable[[Settings, CloudStoreSettings], dg.AssetsDefinition]
+BuildOfCluster = Callable[[Settings, ClusterSettings], dg.AssetsDefinition]
 
 
 @dg.definitions
@@ -26,19 +30,26 @@ def defs() -> dg.Definitions:
 
 def build_definitions(settings: Settings) -> dg.Definitions:
     """Return one set of assets per ProviderKey and per cluster, and the tables over all of them."""
-    per_store = [
-        build(settings, store)
-        for store in settings.cloud_stores
-        for build in (build_connection_status, build_cloud_billing, build_reconciled_assets, build_cloud_assets)
-    ]
+    per_store = [build(settings, store) for store in settings.cloud_stores for build in _of_store(settings, store)]
     status = [] if settings.cloud_stores else [build_missing_configuration()]
-    per_cluster = [
-        build(settings, cluster)
-        for cluster in settings.clusters
-        for build in (build_in_cluster_assets, build_allocations)
-    ]
+    per_cluster = [build(settings, one) for one in settings.clusters for build in _of_cluster(settings, one)]
     return dg.Definitions(
         assets=[*status, *per_store, *per_cluster, build_asset_inventory(settings), build_asset_costs(settings)],
         resources={"workbench": Workbench(settings)},
         executor=dg.in_process_executor,
     )
+
+
+def _of_store(settings: Settings, store: CloudStoreSettings) -> Iterator[BuildOfStore]:
+    if settings.reads_bill_of(store):
+        yield from (build_connection_status, build_cloud_billing)
+    if settings.runs("reconciliation", store):
+        yield build_reconciled_assets
+    if settings.runs("cloud_assets", store):
+        yield build_cloud_assets
+
+
+def _of_cluster(settings: Settings, cluster: ClusterSettings) -> Iterator[BuildOfCluster]:
+    yield build_in_cluster_assets
+    if settings.runs("allocations", cluster):
+        yield build_allocations

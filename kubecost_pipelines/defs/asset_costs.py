@@ -12,16 +12,17 @@ from kubecost_pipelines.defs.charts import bars
 from kubecost_pipelines.defs.describing import asset_key, check_spec, daily_asset
 from kubecost_pipelines.defs.reporting import SHOWN, Materialized, Report, as_table, window_of
 from kubecost_pipelines.defs.workbench import Tools, Workbench
-from kubecost_pipelines.settings import Settings
+from kubecost_pipelines.settings import CloudStoreSettings, Settings
 
 
 def build_asset_costs(settings: Settings) -> dg.AssetsDefinition:
     """Build the Daily Asset Store over all clusters and bills."""
     deps = {
         ASSET_INVENTORY.name: [asset_key(ASSET_INVENTORY)],
-        RECONCILED_ASSETS.name: [asset_key(RECONCILED_ASSETS, *store.key.parts) for store in settings.cloud_stores],
+        RECONCILED_ASSETS.name: [asset_key(RECONCILED_ASSETS, *store.key.parts) for store in _reconciled(settings)],
     }
-    expectations = (ASSET_EXPECTATIONS[0], expect_coverage(settings.minimum_coverage))
+    coverage = [expect_coverage(settings.minimum_coverage)] if settings.runs("reconciliation") else []
+    expectations = (ASSET_EXPECTATIONS[0], *coverage)
     key = asset_key(ASSET_COSTS)
 
     @daily_asset(
@@ -54,7 +55,11 @@ def build_asset_costs(settings: Settings) -> dg.AssetsDefinition:
 
 
 def _costs(tools: Tools, month: Window) -> ir.Table:
-    days, stores = month.days, tools.settings.cloud_stores
+    days, stores = month.days, _reconciled(tools.settings)
     inventory = tools.lake.read(ASSET_INVENTORY, [], days, tools.engine)
     reconciled = [tools.lake.read(RECONCILED_ASSETS, store.key.parts, days, tools.engine) for store in stores]
     return cost_assets(inventory, reconciled, tools.settled(days))
+
+
+def _reconciled(settings: Settings) -> list[CloudStoreSettings]:
+    return [store for store in settings.cloud_stores if settings.runs("reconciliation", store)]

@@ -1,6 +1,14 @@
 """Settings: one deployment, validated. Secrets are named or held masked, never printed."""
 
 from kubecost_pipelines.settings.load import CONFIG_VARIABLE, SettingsError, load_settings
-from kubecost_pipelines.settings.model import CloudStoreSettings, ClusterSettings, Settings
+from kubecost_pipelines.settings.model import CloudStoreSettings, ClusterSettings, Process, Settings
 
-__all__ = ["CONFIG_VARIABLE", "CloudStoreSettings", "ClusterSettings", "Settings", "SettingsError", "load_settings"]
+__all__ = [
+    "CONFIG_VARIABLE",
+    "CloudStoreSettings",
+    "ClusterSettings",
+    "Process",
+    "Settings",
+    "SettingsError",
+    "load_settings",
+]

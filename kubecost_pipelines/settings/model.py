@@ -13,6 +13,10 @@ Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", m
 Uri = Annotated[str, StringConstraints(pattern=r"^(file:///|(s3|gs|abfs|abfss)://[^/]).*")]
 """With two slashes only, `file://data/lake` would be the folder `/lake` of a host `data`."""
 CostMetric = Literal["effective", "billed", "list", "contracted", "amortized", "net"]
+StoreProcess = Literal["cloud_assets", "reconciliation"]
+ClusterProcess = Literal["allocations", "export"]
+Process = StoreProcess | ClusterProcess
+"""What can be switched off. Off means no asset, no sensor and no schedule."""
 
 
 class _Part(BaseModel):
@@ -71,6 +75,12 @@ class CloudStoreSettings(_Part):
     currency: str | None = Field(
         None, description="Currency to expect; others fail a check. Defaults to that of the clusters."
     )
+    off: tuple[StoreProcess, ...] = Field(
+        (),
+        description="Processes to switch off for this bill: `cloud_assets` (what no cluster claims), `reconciliation` "
+        "(its `reconciled_assets`; what it would claim keeps its estimate). `cloud_billing` is copied while "
+        "either is on, for both read it; with both off nothing of this bill runs.",
+    )
 
     @property
     def key(self) -> ProviderKey:
@@ -105,6 +115,11 @@ class ClusterSettings(_Part):
     verify_totals: bool = Field(
         True,
         description="Ask for the day's total (`aggregate=cluster`) and refuse allocations that do not add up to it.",
+    )
+    off: tuple[ClusterProcess, ...] = Field(
+        (),
+        description="Processes to switch off for this cluster: `allocations` (collected and reconciled, and their "
+        "export), `export`. `in_cluster_assets` stay, because reconciliation needs them.",
     )
 
     @property
@@ -142,6 +157,21 @@ class Settings(_Part):
     owners: tuple[str, ...] = Field(
         ("team:finops",), description="Owners shown on every asset: `team:<name>` or an address."
     )
+
+    off: tuple[Process, ...] = Field(
+        (),
+        description="Processes to switch off for every bill and cluster: `cloud_assets`, `reconciliation`, "
+        "`allocations`, `export`. Off means no asset, no sensor and no schedule, and `status` says so.",
+    )
+
+    def runs(self, process: Process, of: CloudStoreSettings | ClusterSettings | None = None) -> bool:
+        """Say whether a process is on: in this deployment, and for one bill or cluster if given."""
+        switched_off = {*self.off, *(of.off if of else ())}
+        return process not in switched_off and not (process == "export" and "allocations" in switched_off)
+
+    def reads_bill_of(self, store: CloudStoreSettings) -> bool:
+        """Say whether anything is made from this bill."""
+        return self.runs("cloud_assets", store) or self.runs("reconciliation", store)
 
     @property
     def settle_after(self) -> timedelta:

@@ -62,6 +62,35 @@ def test_each_bill_and_each_cluster_has_its_group_and_tags() -> None:
     assert found["asset_costs"].group_name == "costs"
 
 
+STORE, CLUSTER, EVERYWHERE = "cloud_stores", "clusters", ""
+
+
+@pytest.mark.parametrize(
+    ("where", "off", "gone"),
+    [
+        (STORE, ["cloud_assets"], {"cloud_assets/aws/012345678901"}),
+        (STORE, ["reconciliation"], {"reconciled_assets/aws/012345678901"}),
+        (STORE, ["cloud_assets", "reconciliation"], {key for key in GRAPH if key.endswith("/aws/012345678901")}),
+        (CLUSTER, ["allocations"], {"allocations/prod-eks-1"}),
+        (CLUSTER, ["export"], set()),
+        (EVERYWHERE, ["reconciliation"], {key for key in GRAPH if key.startswith("reconciled_assets/")}),
+        (EVERYWHERE, ["allocations"], {"allocations/prod-eks-1"}),
+    ],
+)
+def test_a_process_that_is_off_has_no_asset_and_nothing_waits_for_it(
+    where: str, off: list[str], gone: set[str]
+) -> None:
+    settings = SETTINGS.model_dump()
+    (settings[where][0] if where else settings)["off"] = off
+
+    definitions = build_definitions(Settings.model_validate(settings))
+
+    found = {spec.key.to_user_string(): spec for spec in definitions.resolve_all_asset_specs()}
+    deps = {dep.asset_key.to_user_string() for spec in found.values() for dep in spec.deps}
+    assert set(GRAPH) & set(found) == set(GRAPH) - gone
+    assert deps <= set(found)
+
+
 @pytest.mark.parametrize("key", GRAPH)
 def test_the_ui_is_the_manual(key: str) -> None:
     spec = specs()[key]

@@ -237,3 +237,32 @@ def test_half_a_table_leaves_only_its_store_incomplete(tmp_path: Path) -> None:
 
     assert settings is not None
     assert [missing_fields(store) for store in settings.cloud_stores] == [["export"], ["export"]]
+
+
+def test_what_is_off_everywhere_is_off_for_each_and_an_export_needs_allocations(tmp_path: Path) -> None:
+    settings = load_settings(
+        write(
+            tmp_path,
+            MINIMAL + "off: [reconciliation]\n"
+            "cloud_stores:\n  - {provider: aws, id: '111122223333', off: [cloud_assets]}\n"
+            "  - {provider: aws, id: '444455556666'}\n"
+            "clusters:\n  - {name: one, endpoint: 'http://one:9090', off: [allocations]}\n"
+            "  - {name: two, endpoint: 'http://two:9090', off: [export]}\n",
+        )
+    )
+
+    assert settings is not None
+    first, second = settings.cloud_stores
+    one, two = settings.clusters
+    assert not settings.runs("reconciliation")
+    assert [settings.runs("cloud_assets", store) for store in (first, second)] == [False, True]
+    assert [settings.reads_bill_of(store) for store in (first, second)] == [False, True]
+    assert [settings.runs("allocations", cluster) for cluster in (one, two)] == [False, True]
+    assert [settings.runs("export", cluster) for cluster in (one, two)] == [False, False]
+
+
+def test_a_switch_that_a_bill_does_not_have_is_refused(tmp_path: Path) -> None:
+    text = MINIMAL + "cloud_stores:\n  - {provider: aws, id: '111122223333', off: [allocations]}\n"
+
+    with pytest.raises(SettingsError, match=r"cloud_stores\[0\].off\[0\]: .*'cloud_assets' or 'reconciliation'"):
+        load_settings(write(tmp_path, text))
