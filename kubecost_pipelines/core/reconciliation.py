@@ -115,6 +115,7 @@ def _adjusted(rows: ir.Table, settled: Sequence[date]) -> ir.Table:
 
 def _shape(rows: ir.Table) -> ir.Table:
     schema = ASSET_COSTS.schema()
+    rows = rows.mutate(cost_basis=ibis.ifelse(rows.is_reconciled, "billed", "list"))
     columns = {name: rows[name] if name in rows.columns else ibis.null() for name in schema}
     return rows.select("date", **{name: column.cast(schema[name]) for name, column in columns.items()})
 

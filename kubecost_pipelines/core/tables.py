@@ -461,6 +461,14 @@ CLOUD_ASSETS = Table(
     columns=_from("cloud_billing", CLOUD_BILLING.columns),
 )
 
+_COST_BASIS = Column(
+    "cost_basis",
+    "string",
+    "The least certain price behind total_cost: `billed`; `recent`, what a node cost over its last settled days; or "
+    "`list`, the cluster's own price list",
+    sources=("reconciled_assets.is_reconciled",),
+)
+
 ASSET_COSTS = Table(
     name="asset_costs",
     description="The Daily Asset Store: every in-cluster asset once, reconciled or still estimated, and the "
@@ -488,6 +496,108 @@ ASSET_COSTS = Table(
             "claim_name",
             "claim_namespace",
         ),
+        _COST_BASIS,
+    ),
+)
+
+ADJUSTED_RESOURCES = ("cpu", "gpu", "ram", "network", "load_balancer", "pv")
+"""What of an allocation is an estimate that reconciliation moves: `<x>_cost` and `<x>_cost_adjustment`."""
+
+
+def _as_reconciled(column: Column) -> tuple[Column, ...]:
+    """Return what a column of `allocations` becomes: itself, with its adjustment after a cost that has one."""
+    [same] = _from("allocations", [column])
+    resource = column.name.removesuffix("_cost")
+    if column.name == "reported_adjustment":
+        return ()
+    if column.name in ("pvs", "load_balancers"):
+        text = f"{column.description}; `adjustment` moves `cost` to what was billed"
+        return (Column(column.name, column.type.replace(">>", ", adjustment: float64>>"), text, sources=same.sources),)
+    if column.name in ("shared_cost", "external_cost", "total_cost", "total_efficiency"):
+        text, source = _RECOMPUTED[column.name]
+        return (Column(column.name, column.type, text, column.unit, (source,)),)
+    if resource not in ADJUSTED_RESOURCES or not column.name.endswith("_cost"):
+        return (same,)
+    estimate = Column(column.name, column.type, f"{column.description}, unadjusted estimate", column.unit, same.sources)
+    text = f"What moves {column.name} to its share of the billed cost"
+    sources = (f"allocations.{column.name}", "asset_costs.total_cost")
+    return estimate, Column(f"{column.name}_adjustment", ESTIMATE, text, "currency", sources)
+
+
+_RECOMPUTED = {
+    "shared_cost": ("Cost of the cluster as a whole; on `shared` rows only", "asset_costs.total_cost"),
+    "external_cost": ("Out-of-cluster cost labelled for the workload; on `external` rows only", "external_costs.cost"),
+    "total_cost": ("Σ costs + Σ adjustments + shared + external", "asset_costs.total_cost"),
+    "total_efficiency": ("CPU and RAM efficiency, weighted by reconciled cost", "asset_costs.total_cost"),
+}
+
+EXTERNAL_COSTS = Table(
+    name="external_costs",
+    description="Cloud cost whose labels name a cluster's workload: a database, a bucket, a queue of some namespace. "
+    "What names nothing that ran that day is listed too, with `is_matched` false.",
+    grain="day × cloud asset × cluster whose workload its labels name",
+    key="",
+    columns=(
+        Column("cluster", "string", "Cluster that the labels name or in which the named workload ran; null when none"),
+        *(
+            Column(name, "string", f"{text} that the labels name; null when none", sources=("cloud_assets.tags",))
+            for name, text in (
+                ("namespace", "Namespace"),
+                ("controller", "Controller"),
+                ("controller_kind", "Kind of controller"),
+                ("service", "Service"),
+                ("pod", "Pod"),
+                ("container", "Container"),
+            )
+        ),
+        Column(
+            "labels",
+            LABELS,
+            "Labels of workloads that the charge's own labels name, such as team",
+            sources=("cloud_assets.tags",),
+        ),
+        Column("matched_label", "string", "Keys of the charge's labels that were read", sources=("cloud_assets.tags",)),
+        Column("provider_key", "string", "The bill it is on, `provider/account id`"),
+        *_from(
+            "cloud_assets",
+            CLOUD_ASSETS.columns,
+            *("sub_account_id", "service_name", "resource_id", "provider_id", "billing_currency"),
+            *("billed_cost", "effective_cost"),
+        ),
+        Column(
+            "cost",
+            ESTIMATE,
+            "What the configured `cost_metric` says the charge costs",
+            "currency",
+            tuple(f"cloud_assets.{name}" for name in COST_NAMES),
+        ),
+        Column(
+            "is_matched",
+            "boolean",
+            "Whether anything ran under that name that day",
+            sources=("allocations.namespace", "allocations.labels"),
+        ),
+    ),
+)
+
+RECONCILED_ALLOCATIONS = Table(
+    name="reconciled_allocations",
+    description="Workload costs at billed cost, with what nobody used. Σ total_cost without the `external` rows is "
+    "Σ asset_costs of the cluster. Nothing is distributed yet: idle, unmounted, shared and external cost are rows of "
+    "their own, whose `namespace` (and `pod`, `container`) is `__idle__`, `__unmounted__`, `__shared__` or "
+    "`__external__` where nothing better is known.",
+    grain="cluster × day × container; and one row per node's idle, unmounted volume, shared asset and external charge",
+    key="cluster",
+    columns=(
+        *(new for column in ALLOCATIONS.columns for new in _as_reconciled(column)),
+        Column("allocation_type", "string", "`workload`, `idle`, `unmounted`, `shared` or `external`"),
+        Column(
+            "is_reconciled",
+            "boolean",
+            "Whether every asset behind the row is at its billed cost",
+            sources=("asset_costs.is_reconciled",),
+        ),
+        *_from("asset_costs", ASSET_COSTS.columns, "is_settled", "cost_basis"),
     ),
 )
 
@@ -500,4 +610,6 @@ TABLES = (
     RECONCILED_ASSETS,
     CLOUD_ASSETS,
     ASSET_COSTS,
+    EXTERNAL_COSTS,
+    RECONCILED_ALLOCATIONS,
 )
