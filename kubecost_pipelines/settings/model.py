@@ -1,6 +1,6 @@
 """The shape of the settings. Every field's description is its reference (`docs/settings.md`)."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, field_validator, model_validator
@@ -133,6 +133,12 @@ class Settings(_Part):
     lake: Uri = Field(description="Where the Parquet goes: `file://`, `s3://`, `gs://` or `abfs://`.")
     start_date: date = Field(description="First day to cover.")
     settle_hours: float = Field(48, ge=0, description="Hours after a day's end at which its bill counts as complete.")
+    utc_offset: str = Field(
+        "+00:00",
+        pattern=r"^[+-]([01]\d|2[0-3]):[0-5]\d$",
+        description="Offset, such as `-08:00`, by which `today`, `week` and `month` of a window are meant. Days of the "
+        "lake are UTC days all the same.",
+    )
     cloud_integration: str | None = Field(
         None,
         description="The `cloud-integration.json` that Kubecost and OpenCost use, in either shape; relative to "
@@ -172,6 +178,10 @@ class Settings(_Part):
     def reads_bill_of(self, store: CloudStoreSettings) -> bool:
         """Say whether anything is made from this bill."""
         return self.runs("cloud_assets", store) or self.runs("reconciliation", store)
+
+    @property
+    def zone(self) -> tzinfo:
+        return datetime.strptime(self.utc_offset, "%z").tzinfo or UTC
 
     @property
     def settle_after(self) -> timedelta:

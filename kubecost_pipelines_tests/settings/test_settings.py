@@ -266,3 +266,12 @@ def test_a_switch_that_a_bill_does_not_have_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(SettingsError, match=r"cloud_stores\[0\].off\[0\]: .*'cloud_assets' or 'reconciliation'"):
         load_settings(write(tmp_path, text))
+
+
+def test_windows_are_meant_by_a_fixed_offset_with_its_minutes(tmp_path: Path) -> None:
+    settings = load_settings(write(tmp_path, MINIMAL + "utc_offset: +05:30\n"))
+
+    assert settings is not None
+    assert settings.zone.utcoffset(None) == timedelta(hours=5, minutes=30)
+    with pytest.raises(SettingsError, match="utc_offset: "):
+        load_settings(write(tmp_path, MINIMAL + "utc_offset: Europe/Berlin\n"))
