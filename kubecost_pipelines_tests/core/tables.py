@@ -7,7 +7,7 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
-from kubecost_pipelines.core.tables import ASSET_INVENTORY, CLOUD_BILLING, COST_NAMES, Table
+from kubecost_pipelines.core.tables import ALLOCATIONS, ASSET_COSTS, ASSET_INVENTORY, CLOUD_BILLING, COST_NAMES, Table
 
 DAY = date(2026, 10, 5)
 
@@ -26,6 +26,37 @@ def asset_table(assets: list[dict[str, Any]]) -> ir.Table:
     for row in rows:
         row.setdefault("asset_id", f"{row['cluster']}/{row['asset_type']}/{row.get('provider_id', '')}/{row['name']}")
     return _table(ASSET_INVENTORY, rows)
+
+
+def cost_table(assets: list[dict[str, Any]]) -> ir.Table:
+    """Return rows of `asset_costs`: by default settled nodes, billed at their estimate."""
+    plain = {
+        "cluster": "prod",
+        "asset_type": "Node",
+        "currency": "USD",
+        "minutes": 1440.0,
+        "is_settled": True,
+        "cost_basis": "billed",
+    }
+    rows = [{"date": DAY, "name": "", **plain, **asset} for asset in assets]
+    for row in rows:
+        row.setdefault("asset_id", f"{row['cluster']}/{row['asset_type']}/{row.get('provider_id') or ''}/{row['name']}")
+        row.setdefault("total_cost", row["cost"])
+        row.setdefault("adjustment", row["total_cost"] - row["cost"])
+        row.setdefault("is_reconciled", row["cost_basis"] == "billed")
+    return _table(ASSET_COSTS, rows)
+
+
+def allocation_table(allocations: list[dict[str, Any]]) -> ir.Table:
+    """Return rows of `allocations` with `row`; what is not given is 0, and the day 24 hours."""
+    amounts = {
+        c.name: 0.0 for c in ALLOCATIONS.columns if c.type == "float64" and not c.name.endswith("efficiency")
+    } | {"minutes": 1440.0}
+    plain = {"cluster": "prod", "currency": "USD", "services": [], "pvs": [], "load_balancers": []}
+    rows = [{"date": DAY, **plain, **amounts, **allocation} for allocation in allocations]
+    for row in rows:
+        row.setdefault("name", "/".join(str(row.get(part) or "") for part in ("cluster", "node", "namespace", "pod")))
+    return _table(ALLOCATIONS, rows).mutate(row=ibis.row_number())
 
 
 def bill_table(charges: list[dict[str, Any]]) -> ir.Table:
