@@ -9,13 +9,17 @@ from kubecost_pipelines.defs.asset_costs import build_asset_costs
 from kubecost_pipelines.defs.asset_inventory import build_asset_inventory
 from kubecost_pipelines.defs.cloud_billing import build_cloud_billing
 from kubecost_pipelines.defs.connection_status import build_connection_status, build_missing_configuration
+from kubecost_pipelines.defs.external_costs import build_external_costs
 from kubecost_pipelines.defs.in_cluster import build_allocations, build_in_cluster_assets
+from kubecost_pipelines.defs.reconciled_allocations import build_reconciled_allocations
 from kubecost_pipelines.defs.reconciliation import build_cloud_assets, build_reconciled_assets
 from kubecost_pipelines.defs.workbench import Workbench
 from kubecost_pipelines.settings import CloudStoreSettings, ClusterSettings, Settings, load_settings
 
 BuildOfStore = Callable[[Settings, CloudStoreSettings], dg.AssetsDefinition]
 BuildOfCluster = Callable[[Settings, ClusterSettings], dg.AssetsDefinition]
+
+OVER_ALL = (build_asset_inventory, build_asset_costs, build_external_costs)
 
 
 @dg.definitions
@@ -34,7 +38,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     status = [] if settings.cloud_stores else [build_missing_configuration()]
     per_cluster = [build(settings, one) for one in settings.clusters for build in _of_cluster(settings, one)]
     return dg.Definitions(
-        assets=[*status, *per_store, *per_cluster, build_asset_inventory(settings), build_asset_costs(settings)],
+        assets=[*status, *per_store, *per_cluster, *(build(settings) for build in OVER_ALL)],
         resources={"workbench": Workbench(settings)},
         executor=dg.in_process_executor,
     )
@@ -53,3 +57,4 @@ def _of_cluster(settings: Settings, cluster: ClusterSettings) -> Iterator[BuildO
     yield build_in_cluster_assets
     if settings.runs("allocations", cluster):
         yield build_allocations
+        yield build_reconciled_allocations

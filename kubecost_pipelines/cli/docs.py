@@ -14,6 +14,7 @@ from kubecost_pipelines.cli import cli
 from kubecost_pipelines.cli.mappings import mappings_page
 from kubecost_pipelines.core.tables import TABLES, Table
 from kubecost_pipelines.settings import CloudStoreSettings, ClusterSettings, Settings
+from kubecost_pipelines.settings.allocation import AllocationSettings, LabelMappingSettings
 
 DOCS = Path("docs")
 NOTICE = "<!-- Written by `make docs` from the code; change it there. -->\n"
@@ -53,6 +54,8 @@ def settings_page() -> str:
         ("The file", Settings),
         ("Each of `cloud_stores`", CloudStoreSettings),
         ("Each of `clusters`", ClusterSettings),
+        ("`allocation`", AllocationSettings),
+        ("`label_mapping` of `allocation`", LabelMappingSettings),
     )
     return "\n".join([NOTICE, intro, *(_model(title, model) for title, model in parts)])
 
@@ -73,6 +76,8 @@ def _type(annotation: Any) -> str:
         return ", ".join(f"`{value}`" for value in arguments)
     if origin is typing.Annotated:
         return _type(arguments[0])
+    if origin is dict:
+        return f"{_type(arguments[0])} → {_type(arguments[1])}"
     if origin is tuple:
         inner = _type(arguments[0])
         return "list (see below)" if inner == "see below" else f"list of {inner}"
@@ -86,6 +91,10 @@ def _type(annotation: Any) -> str:
 def _words(value: Any) -> str:
     if isinstance(value, tuple):
         return ", ".join(value) or "none"
+    if isinstance(value, BaseModel):
+        return "the defaults below"
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {keys}" for key, keys in value.items())
     return "none" if value is None else str(value)
 
 

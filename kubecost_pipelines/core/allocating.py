@@ -64,7 +64,7 @@ def price_nodes(assets: ir.Table, narrow: ir.Table) -> ir.Table:
 
     Returns:
         `date`, `node_id`, and per resource `<x>_rate` (currency per hour), `<x>_used`, `<x>_idle_hours`, `<x>_idle`
-        (currency), `<x>_idle_estimate`; `network_rate` and `network_by`; `workloads`; and of the asset what a row needs.
+        (currency), `<x>_idle_estimate`; `network_rate`, `network_by`; `workloads`; and of the asset what a row needs.
     """
     nodes = assets.filter(assets.asset_type == "Node")
     networks = assets.filter(assets.asset_type == "Network")
@@ -80,9 +80,7 @@ def price_nodes(assets: ir.Table, narrow: ir.Table) -> ir.Table:
         **{f"{name}_estimate": used[f"{name}_cost"].sum() for name in HOURS},
     )
     joined = nodes.left_join(used, [nodes.date == used.used_date, nodes.asset_id == used.used_node])
-    joined = joined.left_join(
-        networks, [joined.date == networks.network_date, joined.asset_id == networks.network_of]
-    )
+    joined = joined.left_join(networks, [joined.date == networks.network_date, joined.asset_id == networks.network_of])
     joined = joined.mutate(
         **{f"{name}_used": joined[f"{name}_used"].fill_null(0.0) for name in HOURS},
         **{f"{name}_listed": value for name, value in listed(joined).items()},

@@ -185,3 +185,80 @@ def expect_coverage(minimum: float) -> Expectation:
         offenders,
         severity="warn",
     )
+
+
+def _unmatched_labels(external: ir.Table) -> ir.Table:
+    rows = external.filter(~external.is_matched)
+    keys = ("cluster", "namespace", "controller", "service", "pod", "container", "matched_label", "provider_key")
+    return rows.group_by(keys).aggregate(days=rows.date.nunique(), cost=rows.cost.sum()).order_by(ibis.desc("cost"))
+
+
+EXTERNAL_EXPECTATIONS = (
+    Expectation(
+        "labels_name_what_ran",
+        "What a label of a cloud resource names ran in a cluster that day. The named ones stay in this table; those "
+        "that name one of our clusters are external cost of it all the same. Cure: correct the label, or "
+        "`label_mapping`.",
+        _unmatched_labels,
+        severity="warn",
+    ),
+)
+
+
+def _overcommitted(nodes: ir.Table) -> ir.Table:
+    over = [nodes[f"{name}_used"] > nodes[f"{name}_capacity"] * 1.001 for name in ("cpu", "ram", "gpu")]
+    found = nodes.filter(reduce(or_, over))
+    used = ("cpu_used", "cpu_capacity", "ram_used", "ram_capacity", "gpu_used", "gpu_capacity")
+    return found.select("date", *used, node=found.name)
+
+
+PRICE_EXPECTATIONS = {
+    "lost": Expectation(
+        "allocations_have_a_node",
+        "Every workload ran on a node that is an asset. One that did not has nothing that it could cost: its estimate "
+        "is adjusted to 0. Cure: materialise in_cluster_assets of the day again; Fargate pods have no node, and are on "
+        "the bill as cloud assets.",
+        lambda lost: lost,
+    ),
+    "nodes": Expectation(
+        "nodes_are_not_overcommitted",
+        "No node's workloads took more than it has. Those that did share its cost, and leave nothing idle.",
+        _overcommitted,
+        severity="warn",
+    ),
+}
+"""By which table of `workload_costs.Prices` they are about."""
+
+
+def _negative_idle(rows: ir.Table) -> ir.Table:
+    idle = rows.filter((rows.allocation_type == "idle") & (rows.total_cost < -1e-9))
+    return idle.select("date", "node", "total_cost")
+
+
+RECONCILED_ALLOCATION_EXPECTATIONS = (
+    Expectation(
+        "idle_is_not_negative",
+        "No node has less than nothing left. It can only be so where the bill says that it cost less than nothing.",
+        _negative_idle,
+    ),
+)
+
+
+def expect_billed(minimum: float) -> Expectation:
+    """Return the expectation that at least `minimum` of a settled day's cost is billed, and no longer provisional."""
+
+    def offenders(reconciled_allocations: ir.Table) -> ir.Table:
+        rows = reconciled_allocations
+        rows = rows.filter(rows.is_settled & (rows.allocation_type != "external"))
+        billed = ibis.ifelse(rows.is_reconciled, rows.total_cost, 0.0).sum()
+        shares = rows.group_by("date").aggregate(cost=rows.total_cost.sum(), billed_cost=billed)
+        shares = shares.mutate(share=shares.billed_cost / shares.cost.nullif(0.0))
+        return shares.filter(shares.share < minimum)
+
+    return Expectation(
+        "settled_cost_is_billed",
+        f"At least {minimum:.0%} of a settled day's cost is billed cost; the rest is still provisional. Cure: look at "
+        "the unmatched assets of asset_costs.",
+        offenders,
+        severity="warn",
+    )

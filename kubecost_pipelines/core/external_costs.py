@@ -1,13 +1,14 @@
 """External cost: cloud assets whose labels name a cluster's workload, and which workload that is.
 
-The label mapping is data: what of a workload is named by which keys of a charge's labels (Kubecost's `LabelConfig`). A key
-may be a comma list, of which the first that the charge has counts; each is tried as written, sanitised to letters, digits
-and underscores, and as Athena writes it (lower case, no doubled underscores).
+The label mapping is data: what of a workload is named by which keys of a charge's labels (Kubecost's `LabelConfig`). A
+key may be a comma list, of which the first that the charge has counts; each is tried as written, sanitised to letters,
+digits and underscores, and as Athena writes it (lower case, no doubled underscores).
 """
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from functools import reduce
 from operator import or_
 
@@ -69,13 +70,16 @@ def key_forms(keys: str) -> tuple[str, ...]:
 def labelled_costs(cloud_assets: Mapping[str, ir.Table], mapping: LabelMapping, cost_metric: str) -> ir.Table:
     """Return, per resource, what its labels name: the columns of `external_costs` but `is_matched`, with `date`.
 
+    `charge` numbers the rows: compute them once before they are read twice.
+
     Args:
         cloud_assets: ProviderKey -> its rows of `cloud_assets`, with `date`.
         mapping: which labels name what.
         cost_metric: `effective`, `billed`, `list`, `contracted`, `amortized` or `net`.
     """
     tables = [_read_labels(provider_key, rows, mapping, cost_metric) for provider_key, rows in cloud_assets.items()]
-    return tables[0].union(*tables[1:]) if len(tables) > 1 else tables[0]
+    rows = tables[0].union(*tables[1:]) if len(tables) > 1 else tables[0]
+    return rows.mutate(charge=ibis.row_number())
 
 
 def _read_labels(provider_key: str, rows: ir.Table, mapping: LabelMapping, cost_metric: str) -> ir.Table:
@@ -148,7 +152,8 @@ def names_of(allocations: ir.Table, labels: Sequence[str]) -> ir.Table:
 
 
 def _names(rows: ir.Table, what: str, name: ir.StringValue) -> ir.Table:
-    keyed = rows.select("date", "cluster", "namespace", "controller_kind", "total_cost", what=what, name=name)
+    read = ("date", "cluster", "namespace", "controller_kind", "total_cost")
+    keyed = rows.select(*read, what=ibis.literal(what), name=name)
     keyed = keyed.filter(keyed.name.nullif("").notnull())
     keys = ("date", "cluster", "what", "name", "namespace", "controller_kind")
     return keyed.group_by(keys).aggregate(weight=keyed.total_cost.sum())
@@ -165,7 +170,7 @@ def match_external(labelled: ir.Table, names: ir.Table, labels: Sequence[str]) -
         names: what `names_of` returns.
         labels: the labels of workloads that the mapping has.
     """
-    charges = labelled.mutate(charge=ibis.row_number())
+    charges = labelled
     specific = [
         *((charges[name].notnull(), name, charges[name]) for name in ("pod", "container", "controller", "service")),
         (charges.namespace.notnull(), "namespace", charges.namespace),
@@ -230,11 +235,12 @@ def _split(rows: ir.Table, costs: Sequence[str]) -> ir.Table:
     return rows.select("date", **{name: rows[name].cast(type_) for name, type_ in schema.items()})
 
 
-def external_rows(external: ir.Table) -> ir.Table:
+def external_rows(external: ir.Table, settled: Sequence[date]) -> ir.Table:
     """Return the rows of `reconciled_allocations` that one cluster's external costs are, with `date`.
 
     Args:
         external: rows of `external_costs` of one cluster, with `date`.
+        settled: the days that are settled.
     """
     mark = "__external__"
     parts = ibis.array([external.namespace, external.controller, external.service, external.pod, external.container])
@@ -254,6 +260,7 @@ def external_rows(external: ir.Table) -> ir.Table:
         "currency": external.billing_currency,
         "allocation_type": ibis.literal("external"),
         "is_reconciled": ibis.literal(True),
+        "is_settled": external.date.isin(list(settled)) if settled else ibis.literal(False),
         "cost_basis": ibis.literal("billed"),
         **{name: ibis.literal([], type=schema[name]) for name in ("pvs", "load_balancers")},
     }

@@ -26,9 +26,7 @@ def idle_rows(nodes: ir.Table) -> ir.Table:
     """
     hours = (nodes.minutes / 60).nullif(0.0)
     costs = {f"{name}_cost": nodes[f"{name}_idle_estimate"] for name in HOURS}
-    adjustments = {
-        f"{name}_cost_adjustment": nodes[f"{name}_idle"] - nodes[f"{name}_idle_estimate"] for name in HOURS
-    }
+    adjustments = {f"{name}_cost_adjustment": nodes[f"{name}_idle"] - nodes[f"{name}_idle_estimate"] for name in HOURS}
     return _special(
         nodes,
         "idle",

@@ -29,13 +29,17 @@ Keep = Callable[[ir.Table], ir.Table]
 
 @dataclass(frozen=True)
 class Prices:
-    """What a cluster's assets cost per hour of use, day by day; `shared` are those that nobody uses by the hour."""
+    """What a cluster's assets cost per hour of use, day by day.
+
+    `shared` are those that nobody uses by the hour, `lost` the workloads whose node no asset names.
+    """
 
     assets: ir.Table
     nodes: ir.Table
     volumes: Attachments
     load_balancers: Attachments
     shared: ir.Table
+    lost: ir.Table
 
 
 def price_assets(assets: ir.Table, allocations: ir.Table, keep: Keep = lambda rows: rows) -> Prices:
@@ -58,7 +62,14 @@ def price_assets(assets: ir.Table, allocations: ir.Table, keep: Keep = lambda ro
         _attach(VOLUMES, volumes, narrow, keep),
         _attach(LOAD_BALANCERS, balancers, narrow, keep),
         keep(_shared_assets(assets, disks, nodes)),
+        _lost(narrow),
     )
+
+
+def _lost(narrow: ir.Table) -> ir.Table:
+    rows = narrow.filter(narrow.node_id.isnull())
+    estimate = rows.cpu_cost + rows.ram_cost + rows.gpu_cost
+    return rows.group_by("date", "node", "provider_id").aggregate(workloads=rows.count(), estimate=estimate.sum())
 
 
 def _attach(kind: Kind, assets: ir.Table, narrow: ir.Table, keep: Keep) -> Attachments:

@@ -58,7 +58,7 @@ def build_cloud_billing(settings: Settings, store: CloudStoreSettings) -> dg.Ass
 def _copy_bill(
     tools: Tools, store: CloudStoreSettings, month: Window, expectations: tuple[Expectation, ...], report: Report
 ) -> None:
-    bill = open_store(store, tools.settings.label_keys, tools.scratch).read_billing(month, tools.engine)
+    bill = open_store(store, tools.settings.bill_label_keys, tools.scratch).read_billing(month, tools.engine)
     rows = bill.rows if bill.rows is not None else _no_rows(tools)
     try:
         staged = tools.lake.stage(CLOUD_BILLING, rows, tools.engine, bill.complete)
@@ -74,5 +74,5 @@ def _copy_bill(
 
 
 def _no_rows(tools: Tools) -> ir.Table:
-    labels = {label_column(key): ibis.null().cast("string") for key in tools.settings.label_keys}
+    labels = {label_column(key): ibis.null().cast("string") for key in tools.settings.bill_label_keys}
     return tools.lake.read(CLOUD_BILLING, [], [], tools.engine).mutate(**labels)

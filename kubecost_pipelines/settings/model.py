@@ -5,7 +5,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, field_validator, model_validator
 
+from kubecost_pipelines.core.bills.tags import ATTRIBUTION_TAGS
 from kubecost_pipelines.core.provider_key import Provider, ProviderKey, slug_of
+from kubecost_pipelines.settings.allocation import AllocationSettings
 
 Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=63)]
 """Ids are text, leading zeros and all. They become path parts and Dagster tags, hence the strict alphabet."""
@@ -152,6 +154,7 @@ class Settings(_Part):
     label_keys: tuple[str, ...] = Field(
         (), description="Tag keys to keep from the bill, each also a column `label_<key>`."
     )
+    allocation: AllocationSettings = Field(AllocationSettings(), description="How workload costs are shared.")
     minimum_coverage: float = Field(
         0.9,
         ge=0,
@@ -178,6 +181,12 @@ class Settings(_Part):
     def reads_bill_of(self, store: CloudStoreSettings) -> bool:
         """Say whether anything is made from this bill."""
         return self.runs("cloud_assets", store) or self.runs("reconciliation", store)
+
+    @property
+    def bill_label_keys(self) -> tuple[str, ...]:
+        """Keys to keep from the bill: those asked for, and those of the label mapping that are not kept anyway."""
+        known = (*ATTRIBUTION_TAGS, *self.label_keys)
+        return (*(key for key in self.allocation.label_mapping.as_mapping.keys if key not in known), *self.label_keys)
 
     @property
     def zone(self) -> tzinfo:

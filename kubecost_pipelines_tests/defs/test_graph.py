@@ -37,6 +37,12 @@ GRAPH = {
     "reconciled_assets/gcp/my-project-1": {"cloud_billing/gcp/my-project-1", "asset_inventory"},
     "cloud_assets/aws/012345678901": {"cloud_billing/aws/012345678901", "asset_inventory"},
     "cloud_assets/gcp/my-project-1": {"cloud_billing/gcp/my-project-1", "asset_inventory"},
+    "external_costs": {
+        "cloud_assets/aws/012345678901",
+        "cloud_assets/gcp/my-project-1",
+        "allocations/prod-eks-1",
+    },
+    "reconciled_allocations/prod-eks-1": {"allocations/prod-eks-1", "asset_costs", "external_costs"},
     "asset_costs": {"asset_inventory", "reconciled_assets/aws/012345678901", "reconciled_assets/gcp/my-project-1"},
 }
 

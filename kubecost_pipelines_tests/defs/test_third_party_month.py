@@ -48,7 +48,7 @@ def test_the_run_succeeds_and_every_day_of_every_asset_is_materialized(month: tu
     _, recorded = month
 
     assert recorded.success, recorded.error
-    assert len(recorded.materialized) == 7 * 31 + 1  # the connection status has no days
+    assert len(recorded.materialized) == 9 * 31 + 1  # the connection status has no days
 
 
 def test_the_bill_adds_up_to_the_invoice(month: tuple[Deployment, Recorded]) -> None:

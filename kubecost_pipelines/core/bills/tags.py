@@ -5,10 +5,11 @@ from collections.abc import Mapping
 import ibis
 import ibis.expr.types as ir
 
-ATTRIBUTION_TAGS = tuple(
-    f"kubernetes_{name}"
-    for name in ("cluster", "namespace", "controller", "deployment", "daemonset", "statefulset", "service", "pod")
+_PARTS = (
+    *("cluster", "namespace", "controller", "deployment", "daemonset", "statefulset", "service", "pod", "container"),
+    *(f"label_{name}" for name in ("department", "env", "owner", "app", "team")),
 )
+ATTRIBUTION_TAGS = tuple(f"kubernetes_{name}" for name in _PARTS)
 """Tags by which people attribute a cloud resource to a workload (Kubecost's default label mapping)."""
 
 

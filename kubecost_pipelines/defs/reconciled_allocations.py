@@ -1,0 +1,139 @@
+"""reconciled_allocations: a cluster's workloads at billed cost, with idle, shared and external cost beside them.
+
+What is published adds up to the cluster's assets, to a millionth of the currency's unit; a day that does not is not.
+"""
+
+from collections.abc import Sequence
+from datetime import date
+
+import dagster as dg
+import ibis
+import ibis.expr.types as ir
+
+from kubecost_pipelines.core.expectations import (
+    PRICE_EXPECTATIONS,
+    RECONCILED_ALLOCATION_EXPECTATIONS,
+    Expectation,
+    expect_billed,
+)
+from kubecost_pipelines.core.external_costs import external_rows
+from kubecost_pipelines.core.tables import (
+    ALLOCATIONS,
+    ASSET_COSTS,
+    EXTERNAL_COSTS,
+    RECONCILED_ALLOCATIONS,
+)
+from kubecost_pipelines.core.window import Window
+from kubecost_pipelines.core.workload_costs import price_assets, reconcile_allocations
+from kubecost_pipelines.defs.describing import asset_key, check_spec, daily_asset, of_cluster
+from kubecost_pipelines.defs.reporting import SHOWN, Materialized, Report, as_table, window_of
+from kubecost_pipelines.defs.workbench import Tools, Workbench
+from kubecost_pipelines.settings import ClusterSettings, Settings
+
+TOLERANCE = 1e-6
+"""What the sum of a day's rows may differ from its assets, in the currency: floats, rounded a million times."""
+
+CLUSTER_IS_CONSERVED = Expectation(
+    "cluster_is_conserved",
+    f"Σ reconciled_allocations without external rows = Σ asset_costs of the cluster, to {TOLERANCE:f}, on every day. A "
+    "day that breaks it is not published.",
+    lambda rows: rows,
+)
+
+
+class ClusterNotConservedError(Exception):
+    """A cluster's rows do not add up to its assets. The message says on which day, by how much, and the cure."""
+
+
+def build_reconciled_allocations(settings: Settings, cluster: ClusterSettings) -> dg.AssetsDefinition:
+    """Build the asset with a cluster's workload costs, moved to what its assets really cost."""
+    deps = {
+        ALLOCATIONS.name: [asset_key(ALLOCATIONS, cluster.name)],
+        ASSET_COSTS.name: [asset_key(ASSET_COSTS)],
+        EXTERNAL_COSTS.name: [asset_key(EXTERNAL_COSTS)],
+    }
+    about_rows = (*RECONCILED_ALLOCATION_EXPECTATIONS, expect_billed(settings.minimum_coverage))
+    expectations = (CLUSTER_IS_CONSERVED, *PRICE_EXPECTATIONS.values(), *about_rows)
+    key = asset_key(RECONCILED_ALLOCATIONS, cluster.name)
+
+    @daily_asset(
+        settings,
+        RECONCILED_ALLOCATIONS,
+        [cluster.name],
+        deps=deps,
+        check_specs=[check_spec(key, one) for one in expectations],
+        **of_cluster(cluster),
+    )
+    def reconciled_allocations(
+        context: dg.AssetExecutionContext, workbench: dg.ResourceParam[Workbench]
+    ) -> Materialized:
+        with workbench.open() as tools:
+            window = window_of(context)
+            report = Report(context, settled=tools.settled(window.days))
+            for days in window.by_month():
+                try:
+                    _write(tools, cluster, days, about_rows, report)
+                except ClusterNotConservedError as error:
+                    report.failures[days.in_words] = error
+            return report.result()
+
+    return reconciled_allocations
+
+
+def _write(
+    tools: Tools, cluster: ClusterSettings, batch: Window, about_rows: Sequence[Expectation], report: Report
+) -> None:
+    days = batch.days
+    allocations = tools.lake.read(ALLOCATIONS, [cluster.name], days, tools.engine).mutate(row=ibis.row_number())
+    allocations = tools.keep(allocations)
+    assets = tools.lake.read(ASSET_COSTS, [], days, tools.engine)
+    assets = tools.keep(assets.filter(assets.cluster == cluster.name))
+    external = tools.lake.read(EXTERNAL_COSTS, [], days, tools.engine)
+    prices = price_assets(assets, allocations, tools.keep)
+    settled = tools.settled(days)
+    rows = reconcile_allocations(allocations, prices, settled)
+    rows = rows.union(external_rows(external.filter(external.cluster == cluster.name), settled))
+    staged = tools.lake.stage(RECONCILED_ALLOCATIONS, rows, tools.engine)
+    _prove_conservation(staged.rows, assets, cluster, report)
+    for name, expectation in PRICE_EXPECTATIONS.items():
+        report.check(expectation, getattr(prices, name))
+    for expectation in about_rows:
+        report.check(expectation, staged.rows)
+    _tell(report, staged.rows)
+    report.add(tools.lake.publish(staged, [cluster.name], days))
+
+
+def _prove_conservation(rows: ir.Table, assets: ir.Table, cluster: ClusterSettings, report: Report) -> None:
+    """Fail unless, on every day, the rows add up to the assets."""
+    ours = rows.filter(rows.allocation_type != "external")
+    allocated, owned = _by_day(ours), _by_day(assets)
+    gaps = {day: owned.get(day, 0.0) - allocated.get(day, 0.0) for day in sorted({*allocated, *owned})}
+    offenders = [{"date": day, "missing_cost": gap} for day, gap in gaps.items() if not abs(gap) <= TOLERANCE]
+    report.note(CLUSTER_IS_CONSERVED, offenders)
+    if offenders:
+        raise ClusterNotConservedError(
+            f"{cluster.name}: {offenders[0]['date']}: the cluster is not conserved: its assets cost "
+            f"{offenders[0]['missing_cost']} more than its allocations. Nothing was replaced. Materialise asset_costs "
+            "and allocations of these days, then this again; if it stays, please report it."
+        )
+
+
+def _by_day(rows: ir.Table) -> dict[date, float]:
+    found = rows.group_by("date").aggregate(cost=rows.total_cost.sum()).to_pyarrow().to_pylist()
+    return {row["date"]: row["cost"] for row in found}
+
+
+def _tell(report: Report, rows: ir.Table) -> None:
+    by_namespace = rows.group_by("namespace", "allocation_type").aggregate(
+        estimate=(rows.total_cost - _adjustment(rows)).sum(),
+        adjustment=_adjustment(rows).sum(),
+        total_cost=rows.total_cost.sum(),
+    )
+    found = by_namespace.order_by(ibis.desc("total_cost")).limit(SHOWN).to_pyarrow().to_pylist()
+    report.metadata["cost_by_namespace"] = as_table(found)
+
+
+def _adjustment(rows: ir.Table) -> ir.FloatingValue:
+    names = [name for name in rows.columns if name.endswith("_cost_adjustment")]
+    first, *others = (rows[name] for name in names)
+    return sum(others, first)
