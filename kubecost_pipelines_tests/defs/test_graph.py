@@ -77,10 +77,10 @@ STORE, CLUSTER, EVERYWHERE = "cloud_stores", "clusters", ""
         (STORE, ["cloud_assets"], {"cloud_assets/aws/012345678901"}),
         (STORE, ["reconciliation"], {"reconciled_assets/aws/012345678901"}),
         (STORE, ["cloud_assets", "reconciliation"], {key for key in GRAPH if key.endswith("/aws/012345678901")}),
-        (CLUSTER, ["allocations"], {"allocations/prod-eks-1"}),
+        (CLUSTER, ["allocations"], {"allocations/prod-eks-1", "reconciled_allocations/prod-eks-1"}),
         (CLUSTER, ["export"], set()),
         (EVERYWHERE, ["reconciliation"], {key for key in GRAPH if key.startswith("reconciled_assets/")}),
-        (EVERYWHERE, ["allocations"], {"allocations/prod-eks-1"}),
+        (EVERYWHERE, ["allocations"], {"allocations/prod-eks-1", "reconciled_allocations/prod-eks-1"}),
     ],
 )
 def test_a_process_that_is_off_has_no_asset_and_nothing_waits_for_it(
