@@ -7,7 +7,7 @@ import re
 
 import pyarrow as pa
 
-SIMPLE = {
+SIMPLE: dict[str, pa.DataType] = {
     "string": pa.string(),
     "float64": pa.float64(),
     "int64": pa.int64(),

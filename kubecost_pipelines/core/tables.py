@@ -535,7 +535,7 @@ def _as_reconciled(column: Column) -> tuple[Column, ...]:
     """Return what a column of `allocations` becomes: itself, with its adjustment after a cost that has one."""
     [same] = _from("allocations", [column])
     resource = column.name.removesuffix("_cost")
-    if column.name == "reported_adjustment":
+    if column.name.startswith("reported_"):
         return ()
     if column.name in ("pvs", "load_balancers"):
         text = f"{column.description}; `adjustment` moves `cost` to what was billed"
