@@ -23,7 +23,7 @@ from kubecost_pipelines.core.bills.aws_cur import canonical_name
 from kubecost_pipelines.core.bills.aws_lines import source_columns
 from kubecost_pipelines.core.claiming import claim
 from kubecost_pipelines.core.provider_key import Provider
-from kubecost_pipelines.core.reconciliation import RECONCILED_COLUMNS, leave_unclaimed, reconcile
+from kubecost_pipelines.core.reconciliation import leave_unclaimed, reconcile, reconciled_columns
 from kubecost_pipelines.core.tables import ASSET_INVENTORY, CLOUD_ASSETS, CLOUD_BILLING, RECONCILED_ASSETS
 from kubecost_pipelines.core.window import Window
 from kubecost_pipelines.definitions import build_definitions
@@ -218,7 +218,7 @@ def _half_of_bill(bench: Bench, *, is_claimed: bool) -> Work:
         with open_engine(MEMORY_LIMIT, bench.scratch) as engine:
             bill = lake.read(CLOUD_BILLING, KEY, WINDOW.days, engine)
             inventory = lake.read(ASSET_INVENTORY, [], WINDOW.days, engine)
-            claims = claim(bill.select(*RECONCILED_COLUMNS) if is_claimed else bill, inventory)
+            claims = claim(bill.select(*reconciled_columns("effective")) if is_claimed else bill, inventory)
             claims = engine.create_table("claims", claims, temp=True)
             mine, table = leave_unclaimed(claims), CLOUD_ASSETS
             if is_claimed:

@@ -5,7 +5,7 @@ Matching is exact, after the bill has been summed to resources: no substring, no
 split first); a row that nothing claims is out-of-cluster cost.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import ibis
@@ -109,35 +109,36 @@ def claim(bill: ir.Table, assets: ir.Table) -> ir.Table:
     Returns:
         `bill` with `asset_id` (null where nothing claims the row), `match_rule` and `reveals`.
     """
+    owners = _owners(assets)
+    rounds = range(len(MATCH_ROUNDS))
     claimed = bill
+    # One chain of joins, and one projection: each layer more takes Ibis as long to compile as DuckDB to run.
     for number, rules in enumerate(MATCH_ROUNDS):
-        owners = _owners(assets, rules, number)
-        keyed = claimed.mutate(
-            **{f"key_{number}": ibis.coalesce(*(_marked(rule, rule.of_bill(claimed)) for rule in rules))}
-        )
-        claimed = keyed.left_join(owners, [keyed.date == owners.owner_date, keyed[f"key_{number}"] == owners.owner_key])
-        claimed = claimed.drop("owner_date", "owner_key")
-    numbers = range(len(MATCH_ROUNDS))
-    owners, keys = ([claimed[f"{name}_{number}"] for number in numbers] for name in ("owner", "key"))
-    key = ibis.coalesce(*(ibis.ifelse(owner.notnull(), key, None) for owner, key in zip(owners, keys, strict=True)))
-    return claimed.mutate(
-        asset_id=ibis.coalesce(*owners),
-        match_rule=ibis.cases(*((key.startswith(f"{rule.name}:"), rule.name) for rule in MATCH_RULES)),
-        reveals=ibis.cases(*((key.startswith(f"{rule.name}:"), rule.reveals) for rule in MATCH_RULES if rule.reveals)),
-    ).drop(*(f"{name}_{number}" for name in ("owner", "key") for number in numbers))
+        key = ibis.coalesce(*(_marked(rule, rule.of_bill(bill)) for rule in rules))
+        found = owners.select(**{f"{name}_{number}": owners[name] for name in owners.columns})
+        claimed = claimed.left_join(found, [bill.date == found[f"date_{number}"], key == found[f"key_{number}"]])
+    rule = ibis.coalesce(*(claimed[f"rule_{number}"] for number in rounds))
+    return claimed.select(
+        *bill.columns,
+        asset_id=ibis.coalesce(*(claimed[f"owner_{number}"] for number in rounds)),
+        match_rule=ibis.cases(*((rule == number, one.name) for number, one in enumerate(MATCH_RULES))),
+        reveals=ibis.cases(*((rule == number, one.reveals) for number, one in enumerate(MATCH_RULES) if one.reveals)),
+    )
 
 
 def _marked(rule: MatchRule, key: ir.StringValue) -> ir.StringValue:
     return ibis.literal(f"{rule.name}:") + key
 
 
-def _owners(assets: ir.Table, rules: Sequence[MatchRule], number: int) -> ir.Table:
+def _owners(assets: ir.Table) -> ir.Table:
     """Return one asset per key and day; of two that claim one key, the costlier (then the first by id)."""
-    key = ibis.coalesce(*(_marked(rule, rule.of_asset(assets)) for rule in rules))
-    keyed = assets.select("asset_id", "cost", owner_date=assets.date, owner_key=key)
-    keyed = keyed.filter(keyed.owner_key.notnull())
+    keys = ibis.array([_marked(rule, rule.of_asset(assets)) for rule in MATCH_RULES]).unnest()
+    keyed = assets.select("date", "asset_id", "cost", key=keys)
+    keyed = keyed.filter(keyed["key"].notnull())
     owner = keyed.asset_id.first(order_by=[keyed.cost.desc(), keyed.asset_id])
-    return keyed.group_by("owner_date", "owner_key").aggregate(**{f"owner_{number}": owner})
+    owners = keyed.group_by("date", "key").aggregate(owner=owner)
+    numbers = ((owners["key"].startswith(f"{rule.name}:"), number) for number, rule in enumerate(MATCH_RULES))
+    return owners.mutate(rule=ibis.cases(*numbers).cast("int8"))
 
 
 SHARED_RULE = "scale_set"

@@ -10,13 +10,18 @@ import ibis
 import ibis.expr.types as ir
 
 from kubecost_pipelines.core.claiming import MATCH_COLUMNS
-from kubecost_pipelines.core.tables import ASSET_COSTS, COST_NAMES, ESTIMATE, RECONCILED_ASSETS
+from kubecost_pipelines.core.tables import ASSET_COSTS, ESTIMATE, RECONCILED_ASSETS
 
 _SUMMED = ("billed_cost", "effective_cost", "list_cost", "reconciled_cost", "bill_rows", "missing_cost_lines")
 _CLAIMED = (*_SUMMED, "match_rule", "provider_key", "billing_currency")
 
-RECONCILED_COLUMNS = ("date", *MATCH_COLUMNS, *COST_NAMES, "missing_cost_lines", "billing_currency")
-"""The columns of the bill that `claim` and `reconcile` read."""
+_BILLED = ("billed_cost", "effective_cost", "list_cost")
+
+
+def reconciled_columns(cost_metric: str) -> list[str]:
+    """Return the columns of the bill that `claim` and `reconcile` read: a decimal less is a tenth of the reading."""
+    costs = dict.fromkeys([*_BILLED, f"{cost_metric}_cost"])
+    return ["date", *MATCH_COLUMNS, *costs, "missing_cost_lines", "billing_currency"]
 
 
 def reconcile(
@@ -40,9 +45,7 @@ def reconcile(
     """
     claimed = claims.filter(claims.asset_id.notnull())
     sums = claimed.group_by("date", "asset_id", "reveals").aggregate(
-        billed_cost=claimed.billed_cost.sum(),
-        effective_cost=claimed.effective_cost.sum(),
-        list_cost=claimed.list_cost.sum(),
+        **{name: claimed[name].sum() for name in _BILLED},
         reconciled_cost=claimed[f"{cost_metric}_cost"].sum(),
         bill_rows=claimed.bill_rows.sum() if "bill_rows" in claimed.columns else claimed.count(),
         missing_cost_lines=claimed.missing_cost_lines.sum(),

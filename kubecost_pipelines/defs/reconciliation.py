@@ -17,7 +17,7 @@ import ibis.expr.types as ir
 from kubecost_pipelines.core.claiming import claim, share_scale_sets
 from kubecost_pipelines.core.coverage import difference, match_coverage
 from kubecost_pipelines.core.expectations import RECONCILED_EXPECTATIONS, Expectation, expect_monitored_clusters
-from kubecost_pipelines.core.reconciliation import RECONCILED_COLUMNS, leave_unclaimed, reconcile
+from kubecost_pipelines.core.reconciliation import leave_unclaimed, reconcile, reconciled_columns
 from kubecost_pipelines.core.tables import (
     ASSET_INVENTORY,
     CLOUD_ASSETS,
@@ -104,8 +104,8 @@ def _build(settings: Settings, store: CloudStoreSettings, half: _Half) -> dg.Ass
 def _write_half(tools: Tools, store: CloudStoreSettings, month: Window, half: _Half, report: Report) -> None:
     bill = tools.lake.read(CLOUD_BILLING, store.key.parts, month.days, tools.engine)
     inventory = tools.lake.read(ASSET_INVENTORY, [], month.days, tools.engine)
-    # Compiling a query takes as long as running it: each column less that passes through it counts.
-    claims = tools.keep(claim(bill.select(*RECONCILED_COLUMNS) if half.is_claimed else bill, inventory))
+    wanted = reconciled_columns(tools.settings.cost_metric)
+    claims = tools.keep(claim(bill.select(*wanted) if half.is_claimed else bill, inventory))
     if store.provider == "azure":
         claims = tools.keep(share_scale_sets(claims, inventory))
     mine = leave_unclaimed(claims)
