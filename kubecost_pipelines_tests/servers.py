@@ -40,7 +40,7 @@ def serve_blobs(folder: Path) -> Iterator[BlobServer]:
     azurite = shutil.which("azurite-blob") or shutil.which("azurite-blob", path=str(COMPONENTS / "node_modules/.bin"))
     if azurite is None:
         pytest.skip("azurite is not installed: make components")
-    port = _free_port()
+    port = free_port()
     options = ["--silent", "--skipApiVersionCheck", "--disableTelemetry", "--location", str(folder)]
     with _running([azurite, "--blobHost", "127.0.0.1", "--blobPort", str(port), *options], port):
         yield BlobServer(f"http://127.0.0.1:{port}/{ACCOUNT}")
@@ -54,7 +54,7 @@ def serve_gcs() -> Iterator[str]:
     binary = next(Path(roots[0]).rglob("fake-gcs-server-linux-*"), None) if roots else None
     if binary is None:
         pytest.skip("fake-gcs-server has no binary for this machine")
-    port = _free_port()
+    port = free_port()
     address = f"127.0.0.1:{port}"
     options = ["-scheme", "http", "-host", "127.0.0.1", "-port", str(port), "-backend", "memory"]
     with _running([str(binary), *options, "-public-host", address], port):
@@ -71,13 +71,13 @@ def serve_bigquery(home: Path, project: str) -> Iterator[str]:
     target = home / ".duckdb/extensions" / extension.parent.name / "linux_amd64"
     target.mkdir(parents=True)
     shutil.copy(extension, target)
-    port, grpc = _free_port(), _free_port()
+    port, grpc = free_port(), free_port()
     command = [str(emulator), "start", "--rest-port", str(port), "--grpc-port", str(grpc), "--project", project]
     with _running(command, port, HOME=str(home)):
         yield f"http://127.0.0.1:{port}"
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from kubecost_pipelines.cli.backfills import rebuild, repair
+from kubecost_pipelines.operations.errors import OperationError
 from kubecost_pipelines.settings import SettingsError
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
@@ -46,6 +48,10 @@ def check(as_json: bool) -> None:
     sys.exit(run_preflight(as_json=as_json))
 
 
+cli.add_command(rebuild)
+cli.add_command(repair)
+
+
 def main() -> None:
     """Run the command line; an error that we understand is printed without its traceback."""
     try:
@@ -53,3 +59,6 @@ def main() -> None:
     except SettingsError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
+    except OperationError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)

@@ -102,11 +102,8 @@ COSTS = ("cpu", "gpu", "ram", "network", "load_balancer", "pv", "shared", "exter
 ADJUSTED = ("cpu", "gpu", "ram", "network", "load_balancer", "pv")
 TEXTS = ("node", "namespace", "pod", "container", "controller", "controller_kind")
 RATIOS = ("cpu_efficiency", "ram_efficiency", "total_efficiency")
-AMOUNTS = tuple(
-    c.name
-    for c in ALLOCATIONS.columns
-    if c.type == "float64" and c.name not in (*RATIOS, "total_cost") and not c.name.startswith("reported_")
-)
+COMPUTED = ("total_cost", "reported_adjustment")
+AMOUNTS = tuple(c.name for c in ALLOCATIONS.columns if c.type == "float64" and c.name not in (*RATIOS, *COMPUTED))
 """The columns that are a field of the JSON, an unknown one counting as 0."""
 
 
@@ -114,10 +111,8 @@ def to_rows(items: Sequence[Allocation], cluster: ClusterSettings) -> pa.RecordB
     """Return the rows of `allocations` that the items make."""
     properties = [item.properties for item in items]
     by_amount = {name: amounts(map(attrgetter(name), items)) for name in AMOUNTS}
-    adjustments = {
-        f"reported_{name}_adjustment": amounts(map(attrgetter(f"{name}_cost_adjustment"), items)) for name in ADJUSTED
-    }
-    schema = ALLOCATIONS.arrow_schema()
+    adjustments = [amounts(map(attrgetter(f"{name}_cost_adjustment"), items)) for name in ADJUSTED]
+    schema = ALLOCATIONS.schema().to_pyarrow()
     columns: dict[str, pa.Array[Any]] = {
         "cluster": constant(cluster.name, len(items)),
         "currency": constant(cluster.currency, len(items)),
@@ -129,10 +124,7 @@ def to_rows(items: Sequence[Allocation], cluster: ClusterSettings) -> pa.RecordB
         "start": times(item.start for item in items),
         "end": times(item.end for item in items),
         "total_cost": reduce(pc.add, [by_amount[f"{name}_cost"] for name in COSTS]),
-        "reported_adjustment": reduce(pc.add, adjustments.values()),
-        "reported_total_cost": amounts(item.reported_cost for item in items),
-        "reported_cluster": texts(p.cluster for p in properties),
-        **adjustments,
+        "reported_adjustment": reduce(pc.add, adjustments),
         "pvs": pa.array([_volumes(item) for item in items], schema.field("pvs").type),
         "load_balancers": pa.array([_load_balancers(item) for item in items], schema.field("load_balancers").type),
         **by_amount,

@@ -6,14 +6,8 @@ Types are written as Ibis writes them. `date` is the partition, in the path and 
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
-from kubecost_pipelines.core.arrow_types import arrow_type
-
-if TYPE_CHECKING:
-    import ibis
+import ibis
 
 COST = "decimal(38, 12)"
 """Cost on a bill: exact, so that conservation can be asserted without a tolerance."""
@@ -48,15 +42,9 @@ class Table:
     key: str
     columns: tuple[Column, ...] = field(repr=False)
 
-    def schema(self) -> "ibis.Schema":
+    def schema(self) -> ibis.Schema:
         """Return the schema of the files (the partition column `date` is not in them)."""
-        import ibis  # noqa: PLC0415 - takes a second, and the arrow_schema does without
-
         return ibis.schema({column.name: column.type for column in self.columns})
-
-    def arrow_schema(self) -> pa.Schema:
-        """Return the same in Arrow's types."""
-        return pa.schema([(column.name, arrow_type(column.type)) for column in self.columns])
 
     @property
     def names(self) -> list[str]:
@@ -345,18 +333,6 @@ ALLOCATIONS = Table(
                     "Σ of the adjustments the cluster itself made; not part of `total_cost`",
                     "currency",
                 ),
-                *(
-                    (f"reported_{name}_adjustment", f"{text}: the adjustment the cluster itself made", "currency")
-                    for name, text in (
-                        ("cpu", "CPU"),
-                        ("gpu", "GPU"),
-                        ("ram", "RAM"),
-                        ("network", "Network"),
-                        ("load_balancer", "Load balancers"),
-                        ("pv", "Volumes"),
-                    )
-                ),
-                ("reported_total_cost", "`totalCost` as the cluster gives it, its adjustments included", "currency"),
                 (
                     "total_cost",
                     "Unadjusted estimate: CPU, GPU, RAM, network, load balancer, volume, shared and external cost",
@@ -378,9 +354,6 @@ ALLOCATIONS = Table(
             sources=("cluster",),
         ),
         Column("currency", "string", "Currency of the cluster's prices", sources=("cluster",)),
-        Column(
-            "reported_cluster", "string", "The cluster's name for itself: `properties.cluster`", sources=("cluster",)
-        ),
     ),
 )
 
@@ -535,7 +508,7 @@ def _as_reconciled(column: Column) -> tuple[Column, ...]:
     """Return what a column of `allocations` becomes: itself, with its adjustment after a cost that has one."""
     [same] = _from("allocations", [column])
     resource = column.name.removesuffix("_cost")
-    if column.name.startswith("reported_"):
+    if column.name == "reported_adjustment":
         return ()
     if column.name in ("pvs", "load_balancers"):
         text = f"{column.description}; `adjustment` moves `cost` to what was billed"

@@ -163,6 +163,11 @@ class Settings(_Part):
     )
     memory_limit: str = Field("600MB", description="Memory DuckDB may take before it spills to `scratch`.")
     scratch: str | None = Field(None, description="Folder for temporary files; the system's when omitted.")
+    dagster_url: str = Field(
+        "http://localhost:3000",
+        pattern=r"^https?://",
+        description="The Dagster webserver that rebuilds and repairs go to.",
+    )
     owners: tuple[str, ...] = Field(
         ("team:finops",), description="Owners shown on every asset: `team:<name>` or an address."
     )

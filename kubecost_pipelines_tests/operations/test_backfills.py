@@ -1,0 +1,106 @@
+"""Rebuild and repair as a user types them, against a real Dagster: webserver, daemon and run workers."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from kubecost_pipelines.core.window import DAY
+from kubecost_pipelines_tests.dagster_server import (
+    ACCOUNT,
+    YESTERDAY,
+    DagsterServer,
+    serve_dagster,
+    write_deployment,
+)
+
+DAYS = [YESTERDAY - DAY * i for i in range(4, -1, -1)]
+pytestmark = pytest.mark.xdist_group("dagster")
+
+
+@pytest.fixture(scope="module")
+def dagster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsterServer]:
+    folder = tmp_path_factory.mktemp("dagster")
+    with serve_dagster(folder, write_deployment(folder, DAYS)) as server:
+        yield server
+
+
+def file_of(dagster: DagsterServer, table: str, day: date) -> Path:
+    return dagster.lake / table / "aws" / ACCOUNT / f"date={day}" / "data.parquet"
+
+
+def test_rebuild_and_repair(dagster: DagsterServer) -> None:
+    asked = dagster.cli("rebuild", "cloud-assets")
+    assert (asked.returncode, asked.stderr) == (2, "")
+    assert f"2 assets × 5 days, {DAYS[0]} to {DAYS[-1]}" in asked.stdout
+    assert "Add --commit" in asked.stdout
+
+    first = dagster.cli("rebuild", "cloud-assets", "--provider", ACCOUNT, "--commit")
+    assert first.returncode == 0, first.stderr
+    refused = dagster.cli("repair", "cloud-assets", "--window", "7d")
+    assert refused.returncode == 6
+    assert "is at work on these days: http" in refused.stderr
+
+    again = dagster.cli("rebuild", "cloud-assets", "--commit", "--wait")
+    assert again.returncode == 0, again.stdout + again.stderr
+    [canceled] = re.findall(r"ending backfill (\w+)", again.stdout)
+    assert f"Started backfill {canceled}:" in first.stdout
+    assert "Done: 10 asset days written." in again.stdout
+    with dagster.instance() as instance:
+        assert str(instance.get_backfill(canceled).status.value) == "CANCELED"  # type: ignore[union-attr]
+    assert all(file_of(dagster, "cloud_assets", day).exists() for day in DAYS)
+
+    before = {day: file_of(dagster, "cloud_billing", day).stat().st_mtime_ns for day in DAYS}
+    repaired = dagster.cli("repair", "cloud-assets", "--window", "3d", "--provider", f"aws/{ACCOUNT}", "--wait")
+    assert repaired.returncode == 0, repaired.stdout + repaired.stderr
+    written = [day for day in DAYS if file_of(dagster, "cloud_billing", day).stat().st_mtime_ns != before[day]]
+    assert written == DAYS[-2:]
+
+
+def test_a_backfill_that_fails_says_which_asset_and_where_to_read_why(dagster: DagsterServer) -> None:
+    bills = dagster.home.parent / "bills"
+    bills.rename(bills.with_name("gone"))
+    try:
+        done = dagster.cli("repair", "cloud-assets", "--window", "yesterday", "--wait")
+    finally:
+        bills.with_name("gone").rename(bills)
+
+    assert done.returncode == 7
+    assert f"1 days of cloud_billing/aws/{ACCOUNT}" in done.stderr
+    assert f"{dagster.url}/runs/b/" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["repair", "cloud-assets", "--window", "7x"], 4, "illegal window: 7x"),
+        (["repair", "cloud-assets", "--window", "7d", "--provider", "999"], 3, f"There are: aws/{ACCOUNT}"),
+        (["rebuild", "allocations", "--commit"], 3, "no bill or cluster that it runs for"),
+        (["rebuild", "cloud-assets", "--cluster", "one", "--commit"], 3, "--provider"),
+        (["rebuild", "cloud-assets", "--dagster-url", "http://127.0.0.1:1", "--commit"], 5, "--local"),
+    ],
+)
+def test_each_kind_of_mistake_has_its_words_and_exit_code(
+    dagster: DagsterServer, arguments: list[str], code: int, words: str
+) -> None:
+    done = dagster.cli(*arguments)
+
+    assert done.returncode == code
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_without_any_server_the_same_runs_in_process(tmp_path: Path) -> None:
+    environment = write_deployment(tmp_path, DAYS)
+    command = [str(Path(sys.executable).parent / "kubecost-pipelines"), "repair", "cloud-assets", "--window", "3d"]
+
+    done = subprocess.run([*command, "--local"], env=environment, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert "recorded in" in done.stdout
+    found = sorted(path.parent.name for path in (tmp_path / "lake").glob("cloud_assets/*/*/*/data.parquet"))
+    assert found == [f"date={day}" for day in DAYS[-2:]]
