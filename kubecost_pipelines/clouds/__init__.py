@@ -3,7 +3,9 @@
 A store reads its bill for a window of days within one month; what the lines mean is `core.bills`' work.
 """
 
-from collections.abc import Callable
+import hashlib
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -13,6 +15,8 @@ import duckdb
 import ibis.expr.types as ir
 from ibis.backends.duckdb import Backend
 
+from kubecost_pipelines.core.bill_changes import Answer
+from kubecost_pipelines.core.bills.digest import as_digests, sum_up_days
 from kubecost_pipelines.core.connection_status import ConnectionEvent
 from kubecost_pipelines.core.window import Window
 from kubecost_pipelines.settings import CloudStoreSettings
@@ -48,6 +52,22 @@ class Connection:
 class CloudStore(Protocol):
     """Reads one cloud bill."""
 
+    def changes(self, window: Window, since: str, engine: Backend, limit_bytes: int) -> Answer:
+        """Say whether the bill of the days of `window`, which lie in one month, has changed, and on which days.
+
+        Asking is cheap where nothing has changed. Where something has, the month is read, to tell its days apart.
+
+        Args:
+            window: the days in question.
+            since: the fingerprint of the last answer; empty at first.
+            engine: reads what has changed.
+            limit_bytes: most bytes to read for that; a larger month is answered without days.
+
+        Raises:
+            BillError: as `read_billing`.
+        """
+        ...
+
     def read_billing(self, window: Window, engine: Backend) -> Bill:
         """Return the bill of the days of `window`, which lie in one month.
 
@@ -70,7 +90,7 @@ def open_store(settings: CloudStoreSettings, label_keys: tuple[str, ...], scratc
     # A provider's module loads when it is used.
     match settings.provider:
         case "aws":
-            if settings.table and not settings.export:
+            if settings.is_queried:
                 from kubecost_pipelines.clouds.athena import AthenaStore  # noqa: PLC0415
 
                 return AthenaStore(settings, label_keys, scratch)
@@ -78,7 +98,7 @@ def open_store(settings: CloudStoreSettings, label_keys: tuple[str, ...], scratc
 
             return AwsStore(settings, label_keys, scratch)
         case "gcp":
-            if settings.table and not settings.export:
+            if settings.is_queried:
                 from kubecost_pipelines.clouds.bigquery import BigQueryStore  # noqa: PLC0415
 
                 return BigQueryStore(settings, label_keys, scratch)
@@ -89,6 +109,30 @@ def open_store(settings: CloudStoreSettings, label_keys: tuple[str, ...], scratc
             from kubecost_pipelines.clouds.azure import AzureStore  # noqa: PLC0415
 
             return AzureStore(settings, label_keys, scratch)
+
+
+def fingerprint_of(inputs: Mapping[str, str]) -> str:
+    """Return what changes when a file of a bill changes, comes or goes; empty for no files."""
+    text = json.dumps(sorted(inputs.items()))
+    return hashlib.sha256(text.encode()).hexdigest()[:20] if inputs else ""
+
+
+def answer(fingerprint: str, since: str, size_bytes: int, limit_bytes: int, read: Callable[[], Bill]) -> Answer:
+    """Return a store's answer: what its bill says of each day, where it has changed and is not too large to read."""
+    if not fingerprint:
+        return Answer("", {})
+    if fingerprint == since:
+        return Answer(fingerprint)
+    if size_bytes > limit_bytes:
+        size = f"{size_bytes / 1e6:,.0f} MB"
+        return Answer(fingerprint, note=f"{size} are more than `digest_megabytes`: all days are read again")
+    bill = read()
+    if bill.rows is None:
+        return Answer(fingerprint, {})
+    try:
+        return Answer(fingerprint, as_digests(sum_up_days(bill.rows).to_pyarrow().to_pylist()))
+    except duckdb.Error as error:
+        raise unreadable(bill.source, error) from error
 
 
 def check_connection(settings: CloudStoreSettings, today: date, scratch: Path) -> Connection:
@@ -103,7 +147,7 @@ def check_connection(settings: CloudStoreSettings, today: date, scratch: Path) -
 
 def missing_fields(settings: CloudStoreSettings) -> list[str]:
     """Return every field that a connection needs and the settings lack."""
-    is_query = settings.table and settings.provider != "azure" and not settings.export
+    is_query = settings.is_queried
     missing = [] if settings.export or is_query else ["export"]
     if is_query and settings.provider == "aws" and not settings.results:
         missing.append("results")

@@ -18,8 +18,9 @@ import ibis.expr.types as ir
 from botocore.exceptions import BotoCoreError, ClientError
 from ibis.backends.duckdb import Backend
 
-from kubecost_pipelines.clouds import Bill, BillError, Connection
+from kubecost_pipelines.clouds import Bill, BillError, Connection, answer, fingerprint_of
 from kubecost_pipelines.clouds.aws_session import open_session
+from kubecost_pipelines.core.bill_changes import Answer
 from kubecost_pipelines.core.bills.aws_lines import name_as_focus, residual, sum_to_days
 from kubecost_pipelines.core.bills.source import UnknownBillError
 from kubecost_pipelines.core.connection_status import ConnectionEvent
@@ -77,6 +78,23 @@ class AthenaStore:
         typed = rows.select(**{name: rows[name].cast(type_) for name, type_ in daily.schema().items()})
         inputs = {str(self._settings.table): str(described.get("UpdateTime", ""))}
         return Bill(name_as_focus(typed, tags, window, self._label_keys), inputs, residual, source=source)
+
+    def changes(self, window: Window, since: str, engine: Backend, limit_bytes: int) -> Answer:
+        """See `CloudStore.changes`: lists the month's files, which costs nothing, and queries them only when they are new.
+
+        A table whose partitions lie elsewhere than below its own location is as new as Glue says that it is.
+        """
+        with self._in_aws_words():
+            described = self._describe()
+            files = _of_these(self._list(described["StorageDescriptor"]["Location"]), window)
+        inputs = {file["Key"]: file["ETag"] for file in files} or {"table": str(described.get("UpdateTime", ""))}
+        size = sum(file["Size"] for file in files)
+        return answer(fingerprint_of(inputs), since, size, limit_bytes, lambda: self.read_billing(window, engine))
+
+    def _list(self, location: str) -> list[dict[str, Any]]:
+        _, bucket, path, *_ = urlsplit(location)
+        pages = self._client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=path.lstrip("/"))
+        return [file for page in pages for file in page.get("Contents", [])]
 
     def check_connection(self, today: date) -> Connection:  # noqa: ARG002 - the table has every month
         """See `CloudStore.check_connection`: asks Glue for the table and its partitions, and S3 for files: no query."""
@@ -184,6 +202,16 @@ def _type(glue: str) -> str:
     if text.startswith(("decimal", "map<string,string")):
         return text.replace(",", ", ")
     return GLUE_TYPES.get(text, "string")
+
+
+def _of_these(files: Sequence[dict[str, Any]], window: Window) -> list[dict[str, Any]]:
+    """Return the files that lie in the month's partition; all of them where no folder tells the month."""
+    month = window.start.date()
+    marks = [f"month={month:%m}/", f"month={month.month}/"]
+    folders = [*(f"/year={month:%Y}/{mark}" for mark in marks), f"/billing_period={month:%Y-%m}/"]
+    mine = [file for file in files if any(folder in f"/{file['Key'].lower()}" for folder in folders)]
+    is_divided = any("month=" in file["Key"].lower() or "billing_period=" in file["Key"].lower() for file in files)
+    return mine if is_divided else list(files)
 
 
 def _of_month(report: ir.Table, partitions: Sequence[str], window: Window) -> ir.Table:

@@ -19,8 +19,9 @@ from google.api_core.exceptions import NotFound
 from google.cloud import bigquery
 from ibis.backends.duckdb import Backend
 
-from kubecost_pipelines.clouds import Bill, BillError, Connection
+from kubecost_pipelines.clouds import Bill, BillError, Connection, answer, fingerprint_of
 from kubecost_pipelines.clouds.gcp_credentials import google_credentials, in_google_words
+from kubecost_pipelines.core.bill_changes import Answer
 from kubecost_pipelines.core.bills.gcp_export import FIELDS, check_fields, name_as_focus, sum_to_days
 from kubecost_pipelines.core.bills.source import UnknownBillError
 from kubecost_pipelines.core.connection_status import ConnectionEvent
@@ -31,6 +32,7 @@ PARTITION_TAIL = timedelta(days=2)
 """How long after its use Google may write a charge: that many more partitions are read, and no others."""
 
 INGESTION_TIME = "_PARTITIONTIME"
+EXPORT_TIME = "export_time"
 
 TYPES = {
     "FLOAT": dt.float64, "FLOAT64": dt.float64, "INTEGER": dt.int64, "INT64": dt.int64, "DATE": dt.date,
@@ -61,14 +63,24 @@ class BigQueryStore:
             client = self._open_client()
             table = client.get_table(self._table_id)
             daily = self._daily(table, window)
-            job = client.query(
-                ibis.to_sql(daily, dialect="bigquery"),
-                location=table.location,
-                job_config=bigquery.QueryJobConfig(maximum_bytes_billed=self._settings.maximum_bytes_billed),
-            )
-            rows = self._keep(job.result(), daily.schema(), engine)
+            rows = self._keep(self._run(client, table, daily).result(), daily.schema(), engine)
         inputs = {self._table_id: str(table.modified)}
         return Bill(name_as_focus(rows, self._label_keys), inputs, source=self._table_id)
+
+    def changes(self, window: Window, since: str, engine: Backend, limit_bytes: int) -> Answer:
+        """See `CloudStore.changes`: asks for the newest `export_time`, one column of the days' partitions.
+
+        Google only ever adds lines to its export, a correction too.
+        """
+        with self._in_google_words():
+            client = self._open_client()
+            table = client.get_table(self._table_id)
+            lines = _within(_as_ibis(table, EXPORT_TIME), table, window)
+            newest = lines[EXPORT_TIME].max() if EXPORT_TIME in lines.columns else ibis.literal(str(table.modified))
+            [found] = self._run(client, table, lines.aggregate(lines=lines.count(), newest=newest)).result()
+            size = self._run(client, table, self._daily(table, window), dry_run=True).total_bytes_processed
+        fingerprint = fingerprint_of({"lines": str(found["lines"]), "newest": str(found["newest"])}) * bool(found["lines"])
+        return answer(fingerprint, since, size or 0, limit_bytes, lambda: self.read_billing(window, engine))
 
     def check_connection(self, today: date) -> Connection:  # noqa: ARG002 - the table has every month
         """See `CloudStore.check_connection`: looks at the table and its first row, which nobody is billed for."""
@@ -91,19 +103,14 @@ class BigQueryStore:
             client_options={"api_endpoint": endpoint} if endpoint else None,
         )
 
+    def _run(
+        self, client: bigquery.Client, table: bigquery.Table, rows: ir.Table, *, dry_run: bool = False
+    ) -> bigquery.QueryJob:
+        config = bigquery.QueryJobConfig(maximum_bytes_billed=self._settings.maximum_bytes_billed, dry_run=dry_run)
+        return client.query(ibis.to_sql(rows, dialect="bigquery"), location=table.location, job_config=config)
+
     def _daily(self, table: bigquery.Table, window: Window) -> ir.Table:
-        lines = _as_ibis(table)
-        if partition := _partition(table):
-            until = window.end + PARTITION_TAIL
-            column = lines[partition]
-            # Compared with constants of its own type, or BigQuery would read every partition.
-            first, last = (
-                (ibis.date(window.start.date()), ibis.date(until.date()))
-                if column.type().is_date()
-                else (ibis.timestamp(midnight(window.start.date())), ibis.timestamp(until))
-            )
-            others = [name for name in lines.columns if name != partition]
-            lines = lines.filter((column >= first) & (column < last)).select(*others)
+        lines = _within(_as_ibis(table), table, window)
         if isinstance(lines.labels, ir.ArrayValue):
             project = {name: lines.project[name] for name in lines.project.names if name != "labels"}
             labels = _to_json_string(lines.project["labels"]) if "labels" in lines.project.names else ibis.null()
@@ -129,10 +136,26 @@ class BigQueryStore:
         return in_google_words(f"{self._settings.title}: {self._table_id}", _cure)
 
 
-def _as_ibis(table: bigquery.Table) -> ir.Table:
-    schema = {
-        field.name: _type(field) for field in table.schema if field.name in _ROOTS or field.name == _partition(table)
-    }
+def _within(lines: ir.Table, table: bigquery.Table, window: Window) -> ir.Table:
+    """Keep the partitions of the window's days, and of those after them in which their late lines are."""
+    partition = _partition(table)
+    if not partition:
+        return lines
+    until = window.end + PARTITION_TAIL
+    column = lines[partition]
+    # Compared with constants of its own type, or BigQuery would read every partition.
+    first, last = (
+        (ibis.date(window.start.date()), ibis.date(until.date()))
+        if column.type().is_date()
+        else (ibis.timestamp(midnight(window.start.date())), ibis.timestamp(until))
+    )
+    others = [name for name in lines.columns if name != partition]
+    return lines.filter((column >= first) & (column < last)).select(*others)
+
+
+def _as_ibis(table: bigquery.Table, *more: str) -> ir.Table:
+    wanted = {*_ROOTS, *more, _partition(table)}
+    schema = {field.name: _type(field) for field in table.schema if field.name in wanted}
     if _partition(table) == INGESTION_TIME:
         schema[INGESTION_TIME] = dt.Timestamp("UTC")
     return ibis.table(schema, name=table.table_id, catalog=table.project, database=table.dataset_id)

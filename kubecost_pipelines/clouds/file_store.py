@@ -13,8 +13,9 @@ import duckdb
 import ibis.expr.types as ir
 from ibis.backends.duckdb import Backend
 
-from kubecost_pipelines.clouds import Bill, BillError, Connection, unreadable
+from kubecost_pipelines.clouds import Bill, BillError, Connection, answer, fingerprint_of, unreadable
 from kubecost_pipelines.clouds.exports import ExportFile, open_export
+from kubecost_pipelines.core.bill_changes import Answer
 from kubecost_pipelines.core.bills.formats import format_of
 from kubecost_pipelines.core.bills.source import UnknownBillError
 from kubecost_pipelines.core.connection_status import ConnectionEvent
@@ -67,13 +68,27 @@ class FileStore(ABC):
     def read_billing(self, window: Window, engine: Backend) -> Bill:
         """See `CloudStore.read_billing`."""
         month = window.start.date().replace(day=1)
-        delivery = self._find(month)
+        return self._read(self._find(month), window, engine)
+
+    def changes(self, window: Window, since: str, engine: Backend, limit_bytes: int) -> Answer:
+        """See `CloudStore.changes`: lists the month's delivery; reads it only when its files are other ones."""
+        delivery = self._find(window.start.date().replace(day=1))
+        files = delivery.files if delivery else ()
+        return answer(
+            fingerprint_of(self._inputs(files)),
+            since,
+            sum(file.size for file in files),
+            limit_bytes,
+            lambda: self._read(delivery, window, engine),
+        )
+
+    def _read(self, delivery: Delivery | None, window: Window, engine: Backend) -> Bill:
         if delivery is None or not delivery.files:
+            month = f"{window.start:%Y-%m}"
             return Bill(
-                None,
-                missing=f"{self._settings.title}: {self.AUTHOR} has not delivered {month:%Y-%m} to {self._export.uri}",
+                None, missing=f"{self._settings.title}: {self.AUTHOR} has not delivered {month} to {self._export.uri}"
             )
-        inputs = {self._name(file): file.fingerprint for file in delivery.files}
+        inputs = self._inputs(delivery.files)
         try:
             lines = self._open(delivery, engine)
             bill = format_of(self._settings.provider, lines.columns)
@@ -91,6 +106,9 @@ class FileStore(ABC):
             if delivery and any(self._has_rows(file) for file in delivery.files):
                 return Connection(ConnectionEvent.DATA, f"{delivery.source}: {len(delivery.files)} files")
         return Connection(ConnectionEvent.EMPTY, f"{self._export.uri} has no bill of the last {RECENT_MONTHS} months")
+
+    def _inputs(self, files: Sequence[ExportFile]) -> dict[str, str]:
+        return {self._name(file): file.fingerprint for file in files}
 
     def _name(self, file: ExportFile) -> str:
         return file.path.removeprefix(self._export.path).lstrip("/")

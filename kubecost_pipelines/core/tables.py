@@ -215,6 +215,38 @@ CLOUD_BILLING = Table(
     ),
 )
 
+RESTATEMENTS = Table(
+    name="restatements",
+    description="What a day of the bill was before it was replaced by other content. Σ of the differences of a day is "
+    "what its bill is now less what it first was; a day that was never restated has no file.",
+    grain="ProviderKey × day × revision × service × category, where the cost changed",
+    key="provider/account id",
+    columns=(
+        Column("restatement_id", "string", "`provider/account id/day/revision`: the same when a run is tried again"),
+        Column("provider_key", "string", "`provider/account id`"),
+        Column("revision", "int64", "1 for the first restatement of that day, then 2, …"),
+        Column("seen_at", "timestamp('UTC', 6)", "When the run saw the other content", "UTC"),
+        Column("service_name", "string", "FOCUS ServiceName", sources=("cloud_billing.service_name",)),
+        Column(
+            "category",
+            "string",
+            "Class of the resource: Compute, Storage, Network, Management or Other",
+            sources=("cloud_billing.category",),
+        ),
+        *(
+            Column(f"{cost}_{when}", COST, f"Σ {cost} {words}", "currency", (f"cloud_billing.{cost}",))
+            for cost in ("billed_cost", "effective_cost")
+            for when, words in (
+                ("before", "as the day was"),
+                ("after", "as the day became"),
+                ("difference", "after − before"),
+            )
+        ),
+        Column("content_before", "string", "Digest of the day as it was"),
+        Column("content_after", "string", "Digest of the day as it became"),
+    ),
+)
+
 IN_CLUSTER_ASSETS = Table(
     name="in_cluster_assets",
     description="Nodes, disks, load balancers and the management fee as the cluster estimates them.",
@@ -604,6 +636,7 @@ RECONCILED_ALLOCATIONS = Table(
 TABLES = (
     CONNECTION_STATUS,
     CLOUD_BILLING,
+    RESTATEMENTS,
     IN_CLUSTER_ASSETS,
     ALLOCATIONS,
     ASSET_INVENTORY,

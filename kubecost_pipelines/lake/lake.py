@@ -92,6 +92,13 @@ class Lake:
             return None
         return _parse_metadata(day, content or b"{}")
 
+    def held_days(self, table: Table, key: Sequence[str]) -> set[date]:
+        """Return the days that the lake holds of one table and key: one listing."""
+        folder = "/".join([self._location.path, table.name, *key])
+        below = self._location.filesystem.get_file_info(fs.FileSelector(folder, allow_not_found=True, recursive=True))
+        files = [Path(info.path) for info in below if info.type == fs.FileType.File and info.base_name == FILE_NAME]
+        return {date.fromisoformat(path.parent.name.removeprefix("date=")) for path in files}
+
     def read(self, table: Table, key: Sequence[str], days: Iterable[date], engine: Backend) -> ir.Table:
         """Return the rows of the days that exist, with `date`; an empty table of that shape when none does.
 

@@ -89,6 +89,16 @@ class CloudStoreSettings(_Part):
         return ProviderKey(self.provider, self.id)
 
     @property
+    def is_queried(self) -> bool:
+        """Whether the bill is a table that a query service reads, and not files."""
+        return bool(self.table and self.provider != "azure" and not self.export)
+
+    @property
+    def is_billed_by_day(self) -> bool:
+        """Whether reading fewer days costs less: BigQuery has partitions by day, Athena by month, files none."""
+        return self.is_queried and self.provider == "gcp"
+
+    @property
     def title(self) -> str:
         """What people read: `payments-prod (aws/111122223333)`."""
         return f"{self.name} ({self.key})" if self.name else str(self.key)
@@ -111,6 +121,9 @@ class ClusterSettings(_Part):
     username: str | None = Field(None, description="User for basic authentication.")
     password_env: str | None = Field(None, description="Environment variable with that user's password.")
     ca_file: str | None = Field(None, description="PEM file of a private certificate authority.")
+    retention_days: int = Field(
+        15, ge=1, description="Days that the cluster remembers: those of them that are missing are collected every day."
+    )
     connect_timeout_seconds: float = Field(10, gt=0, description="Time to wait for a connection.")
     read_timeout_seconds: float = Field(120, gt=0, description="Time to wait for the next byte of an answer.")
     max_attempts: int = Field(4, ge=1, description="Tries per request; the pause doubles after each.")
@@ -140,6 +153,27 @@ class Settings(_Part):
         pattern=r"^[+-]([01]\d|2[0-3]):[0-5]\d$",
         description="Offset, such as `-08:00`, by which `today`, `week` and `month` of a window are meant. Days of the "
         "lake are UTC days all the same.",
+    )
+    runs_by_itself: bool = Field(
+        True,
+        description="Whether sensors, schedules and automation start switched on; each has its switch in the UI too.",
+    )
+    refresh_hours: float = Field(6, gt=0, description="Hours between two questions whether a bill has changed.")
+    trailing_days: int = Field(
+        3,
+        ge=1,
+        description="Days before today that each question is about. Earlier days of the month, where asking costs a "
+        "query, and closed months follow at every sixth question.",
+    )
+    restatement_months: int = Field(
+        3, ge=0, description="Closed months that a bill is still asked about; earlier ones are read once."
+    )
+    days_per_tick: int = Field(31, ge=1, description="Most days of one bill to request at once.")
+    digest_megabytes: float = Field(
+        200,
+        ge=0,
+        description="Largest month of a bill (its files, or what a query of it reads) that a sensor reads to find out "
+        "which days have changed; of a larger one all days are read again when its files change.",
     )
     cloud_integration: str | None = Field(
         None,
@@ -200,6 +234,10 @@ class Settings(_Part):
     @property
     def settle_after(self) -> timedelta:
         return timedelta(hours=self.settle_hours)
+
+    @property
+    def refresh_every(self) -> timedelta:
+        return timedelta(hours=self.refresh_hours)
 
     @field_validator("label_keys")
     @classmethod
