@@ -7,12 +7,15 @@ import dagster as dg
 
 from kubecost_pipelines.defs.asset_costs import build_asset_costs
 from kubecost_pipelines.defs.asset_inventory import build_asset_inventory
+from kubecost_pipelines.defs.automation import build_automation
+from kubecost_pipelines.defs.bill_sensor import build_bill_sensor
 from kubecost_pipelines.defs.cloud_billing import build_cloud_billing
 from kubecost_pipelines.defs.connection_status import build_connection_status, build_missing_configuration
 from kubecost_pipelines.defs.external_costs import build_external_costs
 from kubecost_pipelines.defs.in_cluster import build_allocations, build_in_cluster_assets
 from kubecost_pipelines.defs.reconciled_allocations import build_reconciled_allocations
 from kubecost_pipelines.defs.reconciliation import build_cloud_assets, build_reconciled_assets
+from kubecost_pipelines.defs.schedules import build_collect_schedule, build_settle_schedule
 from kubecost_pipelines.defs.workbench import Workbench
 from kubecost_pipelines.settings import CloudStoreSettings, ClusterSettings, Settings, load_settings
 
@@ -33,12 +36,20 @@ def defs() -> dg.Definitions:
 
 
 def build_definitions(settings: Settings) -> dg.Definitions:
-    """Return one set of assets per ProviderKey and per cluster, and the tables over all of them."""
+    """Return one set of assets per ProviderKey and per cluster, the tables over all of them, and what runs them."""
+    bills = [store for store in settings.cloud_stores if settings.reads_bill_of(store)]
     per_store = [build(settings, store) for store in settings.cloud_stores for build in _of_store(settings, store)]
     status = [] if settings.cloud_stores else [build_missing_configuration()]
     per_cluster = [build(settings, one) for one in settings.clusters for build in _of_cluster(settings, one)]
+    assets = [*status, *per_store, *per_cluster, *(build(settings) for build in OVER_ALL)]
+    derived = [key for asset in assets for key in asset.automation_conditions_by_key]
     return dg.Definitions(
-        assets=[*status, *per_store, *per_cluster, *(build(settings) for build in OVER_ALL)],
+        assets=assets,
+        sensors=[*(build_bill_sensor(settings, store) for store in bills), build_automation(settings)],
+        schedules=[
+            *(build_collect_schedule(settings, cluster) for cluster in settings.clusters),
+            *([build_settle_schedule(settings, derived)] if derived else []),
+        ],
         resources={"workbench": Workbench(settings)},
         executor=dg.in_process_executor,
     )

@@ -80,7 +80,7 @@ class AthenaStore:
         return Bill(name_as_focus(typed, tags, window, self._label_keys), inputs, residual, source=source)
 
     def changes(self, window: Window, since: str, engine: Backend, limit_bytes: int) -> Answer:
-        """See `CloudStore.changes`: lists the month's files, which costs nothing, and queries them only when they are new.
+        """See `CloudStore.changes`: lists the month's files, and queries them only when they are new.
 
         A table whose partitions lie elsewhere than below its own location is as new as Glue says that it is.
         """

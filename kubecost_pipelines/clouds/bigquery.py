@@ -79,7 +79,9 @@ class BigQueryStore:
             newest = lines[EXPORT_TIME].max() if EXPORT_TIME in lines.columns else ibis.literal(str(table.modified))
             [found] = self._run(client, table, lines.aggregate(lines=lines.count(), newest=newest)).result()
             size = self._run(client, table, self._daily(table, window), dry_run=True).total_bytes_processed
-        fingerprint = fingerprint_of({"lines": str(found["lines"]), "newest": str(found["newest"])}) * bool(found["lines"])
+        fingerprint = fingerprint_of({"lines": str(found["lines"]), "newest": str(found["newest"])}) * bool(
+            found["lines"]
+        )
         return answer(fingerprint, since, size or 0, limit_bytes, lambda: self.read_billing(window, engine))
 
     def check_connection(self, today: date) -> Connection:  # noqa: ARG002 - the table has every month

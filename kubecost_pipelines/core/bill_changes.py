@@ -5,6 +5,7 @@ change. What the lake holds is asked of the lake, so that a day whose run failed
 day that is missing. Nothing here asks anybody anything.
 """
 
+import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -77,7 +78,7 @@ class Cursor:
                 "trailing": month.trailing,
                 "asked": month.asked and month.asked.isoformat(),
                 "asked_whole": month.asked_whole and month.asked_whole.isoformat(),
-                "days": None if month.days is None else {f"{day:%d}": str(one) for day, one in month.days.items()},
+                "days": None if month.days is None else {f"{day:%d}": str(one) for day, one in sorted(month.days.items())},
             }
             for name, month in sorted(self.months.items())
         }
@@ -225,6 +226,14 @@ def _differing(
     return [day for day in window.days if is_different(day)]
 
 
+def put_off(cursor: Cursor, question: Question, now: datetime) -> Cursor:
+    """Return the cursor after a question that could not be answered: it is asked again when it is next due."""
+    known = cursor.months.get(question.month, KnownMonth())
+    asked_whole = now if question.is_whole else known.asked_whole
+    months = {**cursor.months, question.month: replace(known, asked=now, asked_whole=asked_whole)}
+    return replace(cursor, months=months)
+
+
 def fill_history(cursor: Cursor, held: Collection[date], now: datetime, start: date, pace: Pace) -> Cursor:
     """Return the cursor, with the days before the months that are asked for which the lake does not hold."""
     oldest = list(_months(now.date() - DAY, pace.restatement_months))[-1]
@@ -251,6 +260,17 @@ def next_days(
         cursor, months=months, waiting=tuple(left[:WAITING_AT_MOST]), requests=cursor.requests + bool(chosen)
     )
     return consecutive(chosen), remembered
+
+
+def run_key(cursor: Cursor, days: Collection[date]) -> str:
+    """Return what names a request for these days: another one when the bill says something else of them."""
+    said = [_said(cursor.months.get(f"{day:%Y-%m}", KnownMonth()), day) for day in days]
+    fingerprint = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
+    return f"{min(days)}:{max(days)}:{fingerprint}:{cursor.requests}"
+
+
+def _said(month: KnownMonth, day: date) -> str:
+    return str((month.days or {}).get(day, month.fingerprint))
 
 
 def consecutive(days: Iterable[date]) -> list[list[date]]:

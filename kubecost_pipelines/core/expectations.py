@@ -128,6 +128,22 @@ def expect_monitored_clusters(clusters: Sequence[str]) -> Expectation:
     )
 
 
+EVERY_CLUSTER_IS_THERE = Expectation(
+    "every_cluster_is_there",
+    "Every cluster has reported the day; one that has not is left out. Cure: look at its in_cluster_assets; the day is "
+    "made again when they come.",
+    lambda rows: rows,
+    severity="warn",
+)
+EVERY_BILL_IS_THERE = Expectation(
+    "every_bill_is_there",
+    "Every bill has been reconciled for the day; what one that has not would claim keeps its estimate. Cure: look at "
+    "its cloud_billing and connection_status; the day is made again when it comes.",
+    lambda rows: rows,
+    severity="warn",
+)
+
+
 def _duplicate_assets(assets: ir.Table) -> ir.Table:
     counted = assets.group_by("date", "asset_id").aggregate(rows=assets.count())
     return counted.filter(counted.rows > 1)

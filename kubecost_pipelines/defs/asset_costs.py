@@ -4,13 +4,14 @@ import dagster as dg
 import ibis.expr.types as ir
 
 from kubecost_pipelines.core.coverage import match_coverage, unmatched
-from kubecost_pipelines.core.expectations import ASSET_EXPECTATIONS, expect_coverage
+from kubecost_pipelines.core.expectations import ASSET_EXPECTATIONS, EVERY_BILL_IS_THERE, expect_coverage
 from kubecost_pipelines.core.reconciliation import cost_assets
 from kubecost_pipelines.core.tables import ASSET_COSTS, ASSET_INVENTORY, RECONCILED_ASSETS
 from kubecost_pipelines.core.window import Window
 from kubecost_pipelines.defs.charts import bars
+from kubecost_pipelines.defs.completeness import name_missing
 from kubecost_pipelines.defs.describing import asset_key, check_spec, daily_asset
-from kubecost_pipelines.defs.reporting import SHOWN, Materialized, Report, as_table, window_of
+from kubecost_pipelines.defs.reporting import SHOWN, STATE, Materialized, Report, as_table, window_of
 from kubecost_pipelines.defs.workbench import Tools, Workbench
 from kubecost_pipelines.settings import CloudStoreSettings, Settings
 
@@ -24,6 +25,7 @@ def build_asset_costs(settings: Settings) -> dg.AssetsDefinition:
     coverage = [expect_coverage(settings.minimum_coverage)] if settings.runs("reconciliation") else []
     expectations = (ASSET_EXPECTATIONS[0], *coverage)
     key = asset_key(ASSET_COSTS)
+    bills = {str(store.key): list(store.key.parts) for store in _reconciled(settings)}
 
     @daily_asset(
         settings,
@@ -31,13 +33,14 @@ def build_asset_costs(settings: Settings) -> dg.AssetsDefinition:
         [],
         deps=deps,
         group="costs",
-        check_specs=[check_spec(key, one) for one in expectations],
+        check_specs=[check_spec(key, one) for one in (*expectations, EVERY_BILL_IS_THERE)],
     )
     def asset_costs(context: dg.AssetExecutionContext, workbench: dg.ResourceParam[Workbench]) -> Materialized:
         with workbench.open() as tools:
             window = window_of(context)
             report = Report(context, settled=tools.settled(window.days))
             for month in window.by_month():
+                missing = name_missing(tools, report, EVERY_BILL_IS_THERE, RECONCILED_ASSETS, bills, month.days)
                 staged = tools.lake.stage(ASSET_COSTS, _costs(tools, month), tools.engine)
                 for expectation in expectations:
                     report.check(expectation, staged.rows)
@@ -48,7 +51,8 @@ def build_asset_costs(settings: Settings) -> dg.AssetsDefinition:
                     f"Estimate found on the bill, {month.in_words}", shares, "{:.0%}"
                 )
                 report.metadata["unmatched"] = as_table(unmatched(staged.rows).limit(SHOWN).to_pyarrow().to_pylist())
-                report.add(tools.lake.publish(staged, [], month.days))
+                details = {day: {STATE: report.state_of(day), **missing.get(day, {})} for day in month.days}
+                report.add(tools.lake.publish(staged, [], month.days, details=details))
             return report.result()
 
     return asset_costs

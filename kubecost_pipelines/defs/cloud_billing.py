@@ -11,6 +11,7 @@ from kubecost_pipelines.core.tables import CLOUD_BILLING, label_column
 from kubecost_pipelines.core.window import Window
 from kubecost_pipelines.defs.describing import asset_key, check_spec, daily_asset, of_bill
 from kubecost_pipelines.defs.reporting import Materialized, Report, window_of
+from kubecost_pipelines.defs.restatements import record_restatements
 from kubecost_pipelines.defs.workbench import Tools, Workbench
 from kubecost_pipelines.lake import LakeError
 from kubecost_pipelines.settings import CloudStoreSettings, Settings
@@ -70,7 +71,11 @@ def _copy_bill(
     report.note(
         BILL_IS_PRESENT, [{"date": day, "why": bill.missing or "the bill has no charge on that day"} for day in empty]
     )
-    report.add(tools.lake.publish(staged, store.key.parts, month.days, inputs=bill.inputs, may_empty=False))
+    details, changes = record_restatements(tools, store, month.days, staged)
+    report.by_day |= changes
+    report.add(
+        tools.lake.publish(staged, store.key.parts, month.days, inputs=bill.inputs, details=details, may_empty=False)
+    )
 
 
 def _no_rows(tools: Tools) -> ir.Table:

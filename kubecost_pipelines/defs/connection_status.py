@@ -1,5 +1,6 @@
 """connection_status: whether each bill can be reached and has data, since when, and what to do about it."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +16,7 @@ from kubecost_pipelines.defs.workbench import Tools, Workbench
 from kubecost_pipelines.settings import CloudStoreSettings, Settings
 
 CHECK = "connection_is_successful"
+UNREACHABLE = (ConnectionStatus.FAILED_CONNECTION, ConnectionStatus.INCOMPLETE_CONFIGURATION)
 CURE = (
     "No bill is configured. Write kubecost-pipelines.yaml (docs/settings.md) or let KUBECOST_PIPELINES_CONFIG name "
     "yours, with at least one entry in `cloud_stores`, then reload the code location."
@@ -40,14 +42,39 @@ def build_connection_status(settings: Settings, store: CloudStoreSettings) -> dg
     )
     def connection_status(context: dg.AssetExecutionContext, workbench: dg.ResourceParam[Workbench]) -> Materialized:
         with workbench.open() as tools:
-            row = _check(tools, store, _last_known(context))
+            row = _check(tools, store, _last_known(context.instance, store))
             _keep(tools, store, row)
-            return dg.MaterializeResult(
-                metadata={"bill": store.title, **{name: str(value) for name, value in row.items()}},
-                check_results=[_as_check(row)],
-            )
+            return dg.MaterializeResult(metadata=_as_metadata(store, row), check_results=[_as_check(row)])
 
     return connection_status
+
+
+def report_connection(tools: Tools, store: CloudStoreSettings, instance: dg.DagsterInstance) -> tuple[bool, str]:
+    """Check a store outside of a run and record what was found, as a run would.
+
+    The same words as last time are recorded again only after `refresh_hours`.
+
+    Returns:
+        Whether the bill can be reached, and the words.
+    """
+    last = _last_known(instance, store)
+    row = _check(tools, store, last)
+    found = _as_check(row)
+    is_same = (row["status"], row["detail"]) == (last.get("status"), last.get("detail"))
+    if not is_same or tools.now - datetime.fromisoformat(last["checked_at"]) >= tools.settings.refresh_every:
+        _keep(tools, store, row)
+        key = asset_key(CONNECTION_STATUS, *store.key.parts)
+        instance.report_runless_asset_event(dg.AssetMaterialization(key, metadata=_as_metadata(store, row)))
+        instance.report_runless_asset_event(
+            dg.AssetCheckEvaluation(
+                asset_key=key,
+                check_name=CHECK,
+                passed=found.passed,
+                metadata=found.metadata,
+                description=found.description,
+            )
+        )
+    return row["status"] not in UNREACHABLE, found.description or ""
 
 
 def build_missing_configuration() -> dg.AssetsDefinition:
@@ -70,27 +97,29 @@ def build_missing_configuration() -> dg.AssetsDefinition:
     return connection_status
 
 
-def _check(tools: Tools, store: CloudStoreSettings, last: tuple[ConnectionStatus, str]) -> dict[str, Any]:
+def _check(tools: Tools, store: CloudStoreSettings, last: Mapping[str, str]) -> dict[str, Any]:
     connection = check_connection(store, tools.now.date(), tools.scratch)
-    current, since = last
+    current = ConnectionStatus(last.get("status", ConnectionStatus.INITIAL_STATUS))
     status = next_status(current, connection.event)
     return {
         "provider_key": str(store.key),
         "status": status.value,
-        "since": datetime.fromisoformat(since) if status is current and since else tools.now,
+        "since": datetime.fromisoformat(last["since"]) if status is current and "since" in last else tools.now,
         "checked_at": tools.now,
         "detail": connection.detail,
         "cure": CURES[status],
     }
 
 
-def _last_known(context: dg.AssetExecutionContext) -> tuple[ConnectionStatus, str]:
-    """Return the status of the last check and since when it holds."""
-    event = context.instance.get_latest_materialization_event(context.asset_key)
+def _last_known(instance: dg.DagsterInstance, store: CloudStoreSettings) -> dict[str, str]:
+    """Return what the last check recorded; nothing before the first one."""
+    event = instance.get_latest_materialization_event(asset_key(CONNECTION_STATUS, *store.key.parts))
     found = event.asset_materialization.metadata if event and event.asset_materialization else {}
-    if "status" not in found:
-        return ConnectionStatus.INITIAL_STATUS, ""
-    return ConnectionStatus(str(found["status"].value)), str(found["since"].value)
+    return {name: str(value.value) for name, value in found.items()} if "status" in found else {}
+
+
+def _as_metadata(store: CloudStoreSettings, row: Mapping[str, Any]) -> dict[str, str]:
+    return {"bill": store.title, **{name: str(value) for name, value in row.items()}}
 
 
 def _keep(tools: Tools, store: CloudStoreSettings, row: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ import dagster as dg
 
 from kubecost_pipelines.core.expectations import Expectation
 from kubecost_pipelines.core.tables import Column, Table, label_column
+from kubecost_pipelines.defs.automation import follows_its_sources
 from kubecost_pipelines.defs.reporting import Materialized
 from kubecost_pipelines.settings import CloudStoreSettings, ClusterSettings, Settings
 
@@ -71,6 +72,7 @@ def daily_asset(
         },
         freshness_policy=dg.FreshnessPolicy.time_window(fail_window=fresh_within),
         backfill_policy=dg.BackfillPolicy.single_run(),
+        automation_condition=follows_its_sources() if any(deps.values()) else None,
         code_version=CODE_VERSION,
         pool=pool,
         check_specs=list(check_specs),

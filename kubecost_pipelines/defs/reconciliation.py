@@ -28,7 +28,7 @@ from kubecost_pipelines.core.tables import (
 from kubecost_pipelines.core.window import Window
 from kubecost_pipelines.defs.charts import bars, waterfall
 from kubecost_pipelines.defs.describing import asset_key, check_spec, daily_asset, of_bill
-from kubecost_pipelines.defs.reporting import Materialized, Report, as_table, window_of
+from kubecost_pipelines.defs.reporting import STATE, Materialized, Report, as_table, window_of
 from kubecost_pipelines.defs.workbench import Tools, Workbench
 from kubecost_pipelines.lake import Written
 from kubecost_pipelines.settings import CloudStoreSettings, Settings
@@ -123,7 +123,8 @@ def _write_half(tools: Tools, store: CloudStoreSettings, month: Window, half: _H
     for expectation in half.expectations:
         report.check(expectation, staged.rows)
     half.tell(report, month, staged.rows, inventory)
-    report.add(tools.lake.publish(staged, store.key.parts, month.days))
+    states = {day: {STATE: report.state_of(day)} for day in month.days}
+    report.add(tools.lake.publish(staged, store.key.parts, month.days, details=states))
 
 
 def _prove_conservation(

@@ -23,6 +23,10 @@ SHOWN, FOUND = 20, 200
 """Rows of a table in the UI, and offenders that a check looks for; the whole is a query away."""
 
 
+STATE, SETTLED, PROVISIONAL = "state", "settled", "provisional"
+"""Whether a day's bill counted as complete when it was written, as its file and its materialisation say it."""
+
+
 def window_of(context: dg.AssetExecutionContext) -> Window:
     """Return the days that this run is to write."""
     start, end = context.partition_time_window
@@ -39,6 +43,8 @@ class Report:
     failures: dict[str, Exception] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
     """What is about the run and not about a day: tables and charts."""
+    by_day: dict[date, dict[str, Any]] = field(default_factory=dict)
+    """What is about one day and is no figure of its file."""
     _offenders: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     _expectations: dict[str, Expectation] = field(default_factory=dict)
 
@@ -56,6 +62,9 @@ class Report:
         """Record an expectation whose offenders are known already."""
         self._expectations[expectation.name] = expectation
         self._offenders.setdefault(expectation.name, []).extend(map(dict, offenders))
+
+    def state_of(self, day: date) -> str:
+        return SETTLED if day in self.settled else PROVISIONAL
 
     def result(self) -> Materialized:
         """Return the run's result, or fail after recording the days that did succeed.
@@ -93,11 +102,12 @@ class Report:
         )
 
     def _figures(self, one: Written) -> dict[str, Any]:
-        state = {"state": "settled" if one.day in self.settled else "provisional"}
+        state = {STATE: self.state_of(one.day)}
         sums = {f"Σ {name}": _number(value) for name, value in one.sums.items()}
         # What is about the whole run stands at its last day: once, not on every day's page.
         of_run = self.metadata if one is self.written[-1] else {}
-        return {"dagster/partition_row_count": one.rows, **state, **sums, **one.details, **of_run}
+        of_day = self.by_day.get(one.day, {})
+        return {"dagster/partition_row_count": one.rows, **state, **sums, **one.details, **of_day, **of_run}
 
     def _check_results(self) -> list[dg.AssetCheckResult]:
         return [self._check_result(name, offenders) for name, offenders in self._offenders.items()]
