@@ -28,11 +28,18 @@ class GrowingBill:
         with gzip.open(REPORT, "rt", newline="") as file:
             self.lines = list(csv.DictReader(file))
 
+    def on(self, day: date, product: str = "") -> list[Line]:
+        """Return the lines of a day, or those of one product among them."""
+        return [
+            line
+            for line in self.lines
+            if line["lineItem/UsageStartDate"].startswith(str(day)) and product in line["lineItem/ProductCode"]
+        ]
+
     def change(self, day: date, edit: Callable[[Line], None]) -> None:
         """Edit the lines of a day, in the deliveries from now on."""
-        for line in self.lines:
-            if line["lineItem/UsageStartDate"].startswith(str(day)):
-                edit(line)
+        for line in self.on(day):
+            edit(line)
 
     def add(self, *lines: Line) -> None:
         self.lines.extend(lines)

@@ -75,9 +75,7 @@ class Living:
         )
         ticked = sensor.evaluate_tick(context)
         self.cursors[name] = ticked.cursor
-        [target] = sensor.targets
-        default = sorted(target.resolvable_to_job.selection.resolve(self.definitions.assets or []))
-        ran = [self._launch(request, default) for request in ticked.run_requests or [] if self._is_new(request)]
+        ran = [self._launch(request) for request in ticked.run_requests or [] if self._is_new(request)]
         return ran, ticked.skip_message or ""
 
     def strike(self, name: str) -> list[Ran]:
@@ -86,7 +84,7 @@ class Living:
         context = dg.build_schedule_context(
             self.instance, scheduled_execution_time=self.now, resources={"workbench": self.workbench}
         )
-        return [self._launch(request, []) for request in schedule.evaluate_tick(context).run_requests or []]
+        return [self._launch(request) for request in schedule.evaluate_tick(context).run_requests or []]
 
     def follow(self) -> list[Ran]:
         """Evaluate the automation and run what it requests, again and again until it requests nothing."""
@@ -110,8 +108,8 @@ class Living:
         self.run_keys.add(request.run_key or "")
         return is_new
 
-    def _launch(self, request: dg.RunRequest, default: Sequence[dg.AssetKey]) -> Ran:
-        return self._run(request.asset_selection or default, request.tags)
+    def _launch(self, request: dg.RunRequest) -> Ran:
+        return self._run(request.asset_selection or [], request.tags)
 
     def _run(self, keys: Sequence[dg.AssetKey], tags: Any) -> Ran:
         result = dg.materialize(

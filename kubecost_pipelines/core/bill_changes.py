@@ -78,7 +78,9 @@ class Cursor:
                 "trailing": month.trailing,
                 "asked": month.asked and month.asked.isoformat(),
                 "asked_whole": month.asked_whole and month.asked_whole.isoformat(),
-                "days": None if month.days is None else {f"{day:%d}": str(one) for day, one in sorted(month.days.items())},
+                "days": None
+                if month.days is None
+                else {f"{day:%d}": str(one) for day, one in sorted(month.days.items())},
             }
             for name, month in sorted(self.months.items())
         }

@@ -85,7 +85,12 @@ def _tick(context: dg.SensorEvaluationContext, tools: Tools, store: CloudStoreSe
     if cursor.waiting:
         context.log.info(f"{len(cursor.waiting)} more days wait for the next ticks.")
     requests = [
-        dg.RunRequest(run_key=f"{store.key}:{run_key(cursor, days)}", tags=range_tags(days)) for days in requested
+        dg.RunRequest(
+            run_key=f"{store.key}:{run_key(cursor, days)}",
+            asset_selection=[asset_key(CLOUD_BILLING, *store.key.parts)],
+            tags=range_tags(days),
+        )
+        for days in requested
     ]
     return dg.SensorResult(run_requests=requests, cursor=cursor.to_text())
 
