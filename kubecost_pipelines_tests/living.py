@@ -134,6 +134,13 @@ class Living:
         assert found
         return {name: value.value for name, value in found.metadata.items()}
 
+    def last_check(self, asset: str, name: str) -> bool | None:
+        """Return whether the check passed when it was last recorded."""
+        key = dg.AssetCheckKey(dg.AssetKey(asset.split("/")), name)
+        [record] = self.instance.event_log_storage.get_asset_check_execution_history(key, limit=1)
+        event = record.event and record.event.dagster_event
+        return event.asset_check_evaluation_data.passed if event else None
+
     def path(self, *parts: str) -> Path:
         return Path(self.settings.lake.removeprefix("file://"), *parts)
 

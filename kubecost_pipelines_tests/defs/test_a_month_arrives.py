@@ -99,7 +99,7 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
         replay = opened.enter_context(serve_replay())
         cluster = ClusterSettings(name="prod-eks-1", endpoint=replay.endpoint, provider="aws", account=ACCOUNT)
         options: dict[str, Any] = {"label_keys": ("team",), "off": ("allocations",)}
-        living = opened.enter_context(live(folder, [store], [cluster], days_per_tick=3, **options))
+        living = opened.enter_context(live(folder, [store], [cluster], days_per_tick=3, refresh_hours=1, **options))
 
         def rebuild() -> Path:
             scratch = tmp_path_factory.mktemp("rebuilt")
@@ -131,7 +131,7 @@ def test_days_arrive_and_only_new_ones_run(company: Company) -> None:
 
 
 def test_nothing_runs_where_nothing_has_changed(company: Company) -> None:
-    company.pass_time(hours=7)
+    company.pass_time(hours=1)
 
     assert company.ran == []
     assert company.skips == ["Nothing has changed."]
@@ -143,10 +143,10 @@ def test_a_changed_manifest_runs_the_changed_day_alone_and_tells_before_and_afte
     file = company.living.path(BILLING, f"date={RESTATED}", "data.parquet")
     before = file.read_bytes()
 
-    company.pass_time(hours=14)
+    company.pass_time(hours=2)
     first = restatements(company)
     file.write_bytes(before)  # as if the run had died before it published the day
-    company.pass_time(hours=20)
+    company.pass_time(hours=3)
 
     assert company.days_of(BILLING) == [str(RESTATED)]
     assert {run.first for run in company.ran} == {run.last for run in company.ran} == {str(RESTATED)}
@@ -169,7 +169,7 @@ def test_a_late_credit_on_an_old_day_is_a_second_revision_and_the_table_adds_up(
     company.bill.add(plain | credit)
     company.bill.deliver(october(DAYS))
 
-    company.pass_time(hours=27)
+    company.pass_time(hours=4)
 
     assert company.days_of(BILLING) == [str(RESTATED)]
     assert company.differences() == {}
@@ -185,7 +185,7 @@ def test_a_finalised_copy_is_read_and_is_no_change(company: Company) -> None:
         line["bill/InvoiceId"] = "2026-1001"
     company.bill.deliver(october(DAYS))
 
-    company.pass_time(hours=34)
+    company.pass_time(hours=5)
 
     assert company.days_of(BILLING) == [str(october(day)) for day in range(1, DAYS + 1)]
     assert company.differences() == {}
