@@ -1,0 +1,103 @@
+"""Serving: the tables of the serving store, which the writer fills and cost questions read.
+
+The store is a copy of the lake, made to answer quickly: rows, and sums of them per day and per month for what people
+group by. Averages are kept as sums (core-minutes) so that they can be added up again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kubecost_pipelines.core.tables import ADJUSTED_RESOURCES, label_column
+
+ALLOCATIONS, ASSETS, CLOUD_COSTS = "allocations", "assets", "cloud_costs"
+
+COSTS = tuple(f"{name}_cost" for name in ADJUSTED_RESOURCES)
+ADJUSTMENTS = tuple(f"{name}_cost_adjustment" for name in ADJUSTED_RESOURCES)
+WEIGHTED = {
+    "cpu_request_minutes": "cpu_core_request_average",
+    "cpu_usage_minutes": "cpu_core_usage_average",
+    "ram_request_minutes": "ram_byte_request_average",
+    "ram_usage_minutes": "ram_byte_usage_average",
+}
+"""Average × minutes of the row, by the average."""
+
+SHARED_IDLE = ("cpu", "gpu", "ram")
+"""What idle cost consists of."""
+
+
+def idle_share(resource: str, by: str, *, is_reconciled: bool) -> str:
+    """Return the column with a row's part of its cluster's (or node's) idle cost of a resource.
+
+    On idle rows it is what cannot be shared because nothing ran there: over all rows it adds up to the idle cost.
+    """
+    return f"{'' if is_reconciled else 'estimated_'}{resource}_idle_by_{by}"
+
+
+def tenancy_share(*, is_reconciled: bool) -> str:
+    """Return the column with a row's part of its cluster's overhead; on `shared` rows, what cannot be shared."""
+    return "tenancy_cost" if is_reconciled else "estimated_tenancy_cost"
+
+
+SHARES = (
+    *(
+        idle_share(resource, by, is_reconciled=is_reconciled)
+        for is_reconciled in (True, False)
+        for by in ("cluster", "node")
+        for resource in SHARED_IDLE
+    ),
+    tenancy_share(is_reconciled=True),
+    tenancy_share(is_reconciled=False),
+)
+
+AMOUNTS = (
+    *COSTS,
+    *ADJUSTMENTS,
+    "network_cross_zone_cost",
+    "network_cross_region_cost",
+    "network_internet_cost",
+    "shared_cost",
+    "external_cost",
+    "total_cost",
+    "cpu_core_hours",
+    "gpu_hours",
+    "ram_byte_hours",
+    "pv_byte_hours",
+    "network_transfer_bytes",
+    "network_receive_bytes",
+    *WEIGHTED,
+)
+MEASURES = (*AMOUNTS, *SHARES)
+"""What of an allocation can be added up. Shares are linear too, hence idle is shared in any grouping at no cost."""
+
+CLOUD_MEASURES = ("list_cost", "net_cost", "amortized_net_cost", "invoiced_cost", "amortized_cost")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Sums of a table: one row per day (or month) and combination of `dimensions`."""
+
+    name: str
+    of: str
+    dimensions: tuple[str, ...]
+
+    @property
+    def of_months(self) -> str:
+        return f"{self.name}_by_month"
+
+
+def summaries(label_keys: Sequence[str]) -> list[Summary]:
+    """Return the sums that the store keeps, the smallest first."""
+    return [
+        Summary("namespaces", ALLOCATIONS, ("cluster", "namespace")),
+        Summary("nodes", ALLOCATIONS, ("cluster", "node")),
+        *(
+            Summary(f"of_{label_column(key)}", ALLOCATIONS, ("cluster", "namespace", label_column(key)))
+            for key in label_keys
+        ),
+        Summary("controllers", ALLOCATIONS, ("cluster", "namespace", "controller_kind", "controller")),
+        Summary(
+            "services",
+            CLOUD_COSTS,
+            ("provider", "invoice_entity_id", "account_id", "service", "category", "is_kubernetes"),
+        ),
+    ]

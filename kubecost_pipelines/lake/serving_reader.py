@@ -1,0 +1,100 @@
+"""Serving reader: asks the current file of the serving store, each question within its time.
+
+A question that begins on one file ends on it, whatever is swapped in meanwhile.
+"""
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from kubecost_pipelines.lake.serving_store import current_file
+
+MEMORY_LIMIT = "250MB"
+QUERY_SECONDS = 30.0
+
+
+class StoreNotReadyError(Exception):
+    """There is no store yet. The message ends with the cure."""
+
+
+class QueryTooLongError(Exception):
+    """The question took longer than it may. The message ends with the cure."""
+
+
+class ServingReader:
+    """Reads the store in `folder`; safe for many threads."""
+
+    def __init__(self, folder: Path, *, query_seconds: float = QUERY_SECONDS, memory_limit: str = MEMORY_LIMIT) -> None:
+        self._folder, self._query_seconds, self._memory_limit = folder, query_seconds, memory_limit
+        self._lock = threading.Lock()
+        self._open: tuple[str, duckdb.DuckDBPyConnection] | None = None
+
+    @property
+    def version(self) -> str:
+        """The name of the file that answers now: another one after every change of the lake.
+
+        Raises:
+            StoreNotReadyError: nothing has been stored yet.
+        """
+        return self._connection()[0]
+
+    def query(self, sql: str, parameters: Sequence[object] = ()) -> list[dict[str, Any]]:
+        """Return the rows that a query gives.
+
+        Args:
+            sql: composed from our own words; what a user typed is in `parameters`.
+            parameters: values of its question marks.
+
+        Raises:
+            StoreNotReadyError: nothing has been stored yet.
+            QueryTooLongError: it took longer than a question may.
+        """
+        cursor = self._connection()[1].cursor()
+        timer = threading.Timer(self._query_seconds, cursor.interrupt)
+        timer.daemon = True
+        timer.start()
+        try:
+            cursor.execute(sql, list(parameters))
+            names = [column[0] for column in cursor.description or []]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        except duckdb.InterruptException as error:
+            raise QueryTooLongError(
+                f"the question took more than {self._query_seconds:g} s. Ask for a shorter window, aggregate, or "
+                "filter by what the store keeps sums of: cluster, namespace, controller or a configured label."
+            ) from error
+        finally:
+            timer.cancel()
+            cursor.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._lock:
+            if self._open:
+                self._open[1].close()
+            self._open = None
+
+    def _connection(self) -> tuple[str, duckdb.DuckDBPyConnection]:
+        path = current_file(self._folder)
+        if path is None:
+            raise StoreNotReadyError(
+                "the serving store is not built yet. It is built when `serve` starts; if this lasts, see the log, and "
+                "materialise some days."
+            )
+        with self._lock:
+            if self._open is None or self._open[0] != path.name:
+                # The old one is closed by the last question that still reads it.
+                self._open = (path.name, self._connect(path))
+            return self._open
+
+    def _connect(self, path: Path) -> duckdb.DuckDBPyConnection:
+        connection = duckdb.connect(
+            str(path),
+            read_only=True,
+            config={"memory_limit": self._memory_limit, "enable_external_access": False, "lock_configuration": False},
+        )
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET lock_configuration = true")
+        return connection
