@@ -48,17 +48,14 @@ def check(as_json: bool) -> None:
     sys.exit(run_preflight(as_json=as_json))
 
 
-cli.add_command(rebuild)
-cli.add_command(repair)
 
 
-def main() -> None:
-    """Run the command line; an error that we understand is printed without its traceback."""
-    try:
-        cli()
-    except SettingsError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
-    except OperationError as error:
-        print(error, file=sys.stderr)
-        sys.exit(error.exit_code)
+
+@cli.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=int, default=9090, show_default=True, help="Port to listen on.")
+def serve(host: str, port: int) -> None:
+    """Serve the HTTP API, as Kubecost and OpenCost do, over your lake."""
+    from kubecost_pipelines.cli.serve import run_server  # noqa: PLC0415 - as above
+
+    run_server(host, port)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from kubecost_pipelines.core.tables import ADJUSTED_RESOURCES, label_column
 
-ALLOCATIONS, ASSETS, CLOUD_COSTS = "allocations", "assets", "cloud_costs"
+ALLOCATIONS, ASSETS, CLOUD_COSTS, OUT_OF_CLUSTER = "allocations", "assets", "cloud_costs", "out_of_cluster"
 
 COSTS = tuple(f"{name}_cost" for name in ADJUSTED_RESOURCES)
 ADJUSTMENTS = tuple(f"{name}_cost_adjustment" for name in ADJUSTED_RESOURCES)

@@ -20,7 +20,7 @@ import duckdb
 from pyarrow import fs
 
 from kubecost_pipelines.core import serving, tables
-from kubecost_pipelines.core.serving import ALLOCATIONS, ASSETS, CLOUD_COSTS, Summary
+from kubecost_pipelines.core.serving import ALLOCATIONS, ASSETS, CLOUD_COSTS, OUT_OF_CLUSTER, Summary
 from kubecost_pipelines.core.tables import label_column
 from kubecost_pipelines.lake.lake import FILE_NAME
 from kubecost_pipelines.settings.locations import Location
@@ -37,6 +37,7 @@ _NAMES = {
     tables.ALLOCATIONS.name: ALLOCATIONS,
     tables.ASSET_COSTS.name: ASSETS,
     tables.CLOUD_BILLING.name: CLOUD_COSTS,
+    tables.CLOUD_ASSETS.name: OUT_OF_CLUSTER,
 }
 """Table of the lake -> table of the store. Allocations count only where they are not reconciled yet."""
 
@@ -250,7 +251,7 @@ class _Writer:
         prefix = f"{self._lake.path}/{table}/" if self._lake.is_local else f"{self._scratch}/{table}/"
         kinds = {name: _duckdb_type(kind) for name, kind in ((c.name, c.type) for c in shape.columns)}
         columns = [
-            f'CAST({_identifier(name) if name in present else "NULL"} AS {kind}) AS {_identifier(name)}'
+            f"CAST({_identifier(name) if name in present else 'NULL'} AS {kind}) AS {_identifier(name)}"
             for name, kind in kinds.items()
         ]
         if table == tables.ALLOCATIONS.name:
@@ -407,7 +408,9 @@ def _label(key: str) -> str:
 
 
 def _asset_rows(source: str) -> str:
-    names = [name for name in tables.ASSET_COSTS.names if name not in ("start", "end", "bill_rows", "missing_cost_lines")]
+    names = [
+        name for name in tables.ASSET_COSTS.names if name not in ("start", "end", "bill_rows", "missing_cost_lines")
+    ]
     columns = ", ".join([*names, '"start"', '"end"', "date", "lake_key"])
     return f"SELECT {columns} FROM {source} ORDER BY date, cluster, asset_id"
 
@@ -438,7 +441,8 @@ def _cloud_rows(source: str) -> str:
         "amortized_cost": "amortized_cost",
     }
     sums = [f"coalesce(CAST(sum({column}) AS DOUBLE), 0) AS {name}" for name, column in measures.items()]
-    columns = ", ".join([*(f"{expression} AS {name}" for name, expression in keys.items()), *sums])
+    labels = "TRY_CAST(CAST(tags AS JSON) AS MAP(VARCHAR, VARCHAR)) AS labels"
+    columns = ", ".join([*(f"{expression} AS {name}" for name, expression in keys.items()), labels, *sums])
     positions = ", ".join(str(position + 1) for position in range(len(keys)))
     return f"SELECT {columns} FROM {source} GROUP BY {positions} ORDER BY date, lake_key, service, category"
 
@@ -465,10 +469,10 @@ def _summed(summary: Summary, source: str, when: str, where: str = "") -> str:
 
 
 def _duckdb_type(ibis_type: str) -> str:
-    from ibis.backends.sql.datatypes import DuckDBType  # noqa: PLC0415 - slow to load, and only a writer needs it
     import ibis  # noqa: PLC0415 - as above
+    from ibis.backends.sql.datatypes import DuckDBType  # noqa: PLC0415 - slow to load, and only a writer needs it
 
-    return DuckDBType.to_string(ibis.dtype(ibis_type))
+    return str(DuckDBType.to_string(ibis.dtype(ibis_type)))
 
 
 def _identifier(name: str) -> str:

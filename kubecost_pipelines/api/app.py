@@ -1,0 +1,104 @@
+"""App: the routes of one deployment behind their guard."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+
+from kubecost_pipelines import __version__
+from kubecost_pipelines.api.cost_routes import CostRoutes
+from kubecost_pipelines.api.errors import ApiError
+from kubecost_pipelines.lake.serving_reader import QueryTooLongError, StoreNotReadyError
+from kubecost_pipelines.operations.serving import Serving
+from kubecost_pipelines.settings import Settings
+
+
+def build_app(
+    settings: Settings,
+    serving: Serving | None = None,
+    *,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> FastAPI:
+    """Return the ASGI application; nothing is read before it starts."""
+    store = serving or Serving(settings)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        store.start()
+        yield
+        store.stop()
+
+    app = FastAPI(
+        title="kubecost-pipelines",
+        version=__version__,
+        description="Kubecost's and OpenCost's cost routes over reconciled cost.",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.settings, app.state.serving = settings, store
+    app.include_router(CostRoutes(settings, store, clock).router)
+    _answer_errors(app)
+    _describe(app)
+    return app
+
+
+def failure(code: int, message: str, headers: dict[str, str] | None = None) -> Response:
+    """Return an error as every route gives it."""
+    return JSONResponse({"code": code, "message": message}, code, headers)
+
+
+def _answer_errors(app: FastAPI) -> None:
+    @app.exception_handler(ApiError)
+    async def _api_error(_request: Request, error: ApiError) -> Response:
+        return failure(error.code, error.message, error.headers)
+
+    @app.exception_handler(ValueError)
+    async def _value_error(_request: Request, error: ValueError) -> Response:
+        return failure(400, str(error))
+
+    @app.exception_handler(StoreNotReadyError)
+    async def _not_ready(_request: Request, error: StoreNotReadyError) -> Response:
+        return failure(503, str(error), {"Retry-After": "5"})
+
+    @app.exception_handler(QueryTooLongError)
+    async def _too_long(_request: Request, error: QueryTooLongError) -> Response:
+        return failure(503, str(error))
+
+    @app.exception_handler(Exception)
+    async def _fault(_request: Request, _error: Exception) -> Response:
+        return failure(500, "this is a fault of ours: please report it with the line of the log that has this request.")
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(_request: Request, error: RequestValidationError) -> Response:
+        lines = [f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in error.errors()]
+        missing = any(one["type"] == "missing" and one["loc"][-1] == "window" for one in error.errors())
+        return failure(400, ("missing window argument; " if missing else "") + "; ".join(lines))
+
+    @app.exception_handler(HTTPException)
+    async def _http(request: Request, error: HTTPException) -> Response:
+        message = f"no route {request.url.path}; see /openapi.json" if error.status_code == 404 else str(error.detail)
+        return failure(error.status_code, message, dict(error.headers or {}))
+
+
+def _describe(app: FastAPI) -> None:
+    def describe() -> dict[str, Any]:
+        if not app.openapi_schema:
+            schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+            for path in schema["paths"].values():
+                for operation in path.values():
+                    # A question that cannot be read is answered with 400, as Kubecost does.
+                    operation.get("responses", {}).pop("422", None)
+            for name in ("HTTPValidationError", "ValidationError"):
+                schema.get("components", {}).get("schemas", {}).pop(name, None)
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    app.openapi = describe  # type: ignore[method-assign] # FastAPI's documented way

@@ -1,0 +1,244 @@
+"""Parameters: the query strings that clients of Kubecost and OpenCost send. Unknown ones are ignored, as there."""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from kubecost_pipelines.core.window import Window
+from kubecost_pipelines.core.window_parser import FORMS, parse_window
+from kubecost_pipelines.operations.costs import allocations, assets, cloud_costs
+from kubecost_pipelines.operations.costs.filters import Field as FilterField
+from kubecost_pipelines.operations.costs.filters import Filter, parse_filter, parse_v1
+from kubecost_pipelines.operations.costs.questions import (
+    AllocationQuestion,
+    AssetQuestion,
+    CloudCostQuestion,
+    Days,
+    QuestionError,
+    Step,
+)
+
+MAX_DAYS = 3_660
+_MODEL = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
+_STEPS = {"true": Step.ALL, "all": Step.ALL, "false": Step.DAY, "": Step.DAY, "none": Step.DAY}
+
+
+class _Windowed(BaseModel):
+    model_config = _MODEL
+
+    window: str = Field(
+        description=f"What time to cover: {'; '.join(FORMS)}. Every UTC day that it touches is one whole day.",
+        examples=["7d", "2026-10-01T00:00:00Z,2026-11-01T00:00:00Z"],
+        max_length=200,
+    )
+    aggregate: str = Field("", max_length=2_000, description="What to group by; a comma list groups by all of them.")
+    accumulate: str = Field(
+        "false",
+        max_length=20,
+        description="`true` or `all`: one set for the window. `false` or `day`: one per day. `week` (from Sunday), "
+        "`month`, `quarter`.",
+    )
+    filter: str = Field(
+        "",
+        max_length=16_384,
+        description='v2 filter, `namespace:"a","b"+label[app]!:"c"`; without it, v1 parameters such as '
+        "`filterNamespaces=a,b*` are read.",
+    )
+    offset: int = Field(0, ge=0, le=10_000_000, description="Items to skip in each set, the dearest first.")
+    limit: int | None = Field(None, ge=1, le=10_000_000, description="Items to answer of each set.")
+    format: Literal["json", "csv", ""] = Field("json", description="`csv` downloads the window as one table.")
+
+    def read_window(self, now: datetime) -> Window:
+        """Return the window.
+
+        Raises:
+            ValueError: no window, or more days than one question may cover.
+        """
+        found = parse_window(self.window, now)
+        if (found.end - found.start).days > MAX_DAYS:
+            raise QuestionError(f"window: {(found.end - found.start).days:,} days, at most {MAX_DAYS:,} are answered")
+        return found
+
+    def read_step(self) -> Step:
+        text = self.accumulate.strip().lower()
+        if text == "hour":
+            raise QuestionError("accumulate: `hour` is finer than the lake's days; `day` is the finest step.")
+        try:
+            return _STEPS.get(text) or Step(text)
+        except ValueError:
+            raise QuestionError(
+                f"accumulate: unknown {text!r}; accepted are true, false, day, week, month, quarter, all"
+            ) from None
+
+    def _read_filter(
+        self, given: Mapping[str, str], fields: Mapping[str, FilterField], v1: Mapping[str, FilterField]
+    ) -> Filter:
+        return parse_filter(self.filter, fields) if self.filter.strip() else parse_v1(given, v1)
+
+
+class AllocationParameters(_Windowed):
+    """Parameters of `/model/allocation` and its kin."""
+
+    accumulate_by: str = Field("", alias="accumulateBy", max_length=20, description="As `accumulate`; it comes first.")
+    step: str = Field("", max_length=20, description="Length of one set in days, `1d`, or weeks, `1w`.")
+    resolution: str = Field("", max_length=20, description="Of OpenCost's Prometheus; without meaning here.")
+    idle: bool | None = Field(None, description="Whether idle cost has an item of its own. Kubecost's default: true.")
+    include_idle: bool | None = Field(None, alias="includeIdle", description="OpenCost's word for `idle`.")
+    share_idle: bool = Field(
+        False, alias="shareIdle", description="Whether idle cost is added to the workloads, by resource."
+    )
+    split_idle: bool = Field(
+        False, alias="splitIdle", description="Whether each cluster (or node) has its own idle item."
+    )
+    idle_by_node: bool = Field(False, alias="idleByNode", description="Whether idle is shared and split by node.")
+    external: bool = Field(False, description="Whether out-of-cluster cost that is labelled for workloads is added.")
+    reconcile: bool = Field(True, description="`false`: estimates, all adjustments 0.")
+    disable_adjustments: bool = Field(False, alias="disableAdjustments", description="As `reconcile=false`.")
+    share_tenancy_costs: bool = Field(
+        True,
+        alias="shareTenancyCosts",
+        description="Whether management fees and disks of nodes are shared among workloads (`sharedCost`). "
+        "`false` shows them as `__shared__`.",
+    )
+    share_namespaces: str = Field("", alias="shareNamespaces", max_length=4_000, description="Namespaces to share.")
+    share_labels: str = Field(
+        "", alias="shareLabels", max_length=4_000, description="Labels to share: `env:staging,…`."
+    )
+    share_cost: float = Field(
+        0.0,
+        alias="shareCost",
+        ge=0,
+        le=1e12,
+        allow_inf_nan=False,
+        description="Cost per month (730 hours) to share among the workloads.",
+    )
+    share_split: Literal["weighted", "even"] = Field(
+        "weighted", alias="shareSplit", description="By cost, or to each item the same."
+    )
+    include_shared_cost_breakdown: bool = Field(
+        True, alias="includeSharedCostBreakdown", description="Accepted; `sharedCost` is one figure here."
+    )
+    cost_metric: Literal["cumulative", "hourly", "daily", "monthly"] = Field(
+        "cumulative", alias="costMetric", description="Whole cost, or cost per hour, day or month of 730 hours."
+    )
+
+    def question(
+        self, given: Mapping[str, str], now: datetime, *, is_opencost: bool = False, is_reconciled: bool = True
+    ) -> AllocationQuestion:
+        """Return the question.
+
+        Args:
+            given: all parameters, for v1 filters.
+            now: an aware time, whose offset is the one by which days are meant.
+            is_opencost: whether to answer as OpenCost does: one set without `step`, idle only when asked for.
+            is_reconciled: False for routes that never are.
+
+        Raises:
+            ValueError: a parameter has no such form.
+        """
+        window = self.read_window(now)
+        wanted_idle = self.include_idle if is_opencost else (self.idle if self.idle is not None else self.include_idle)
+        return AllocationQuestion(
+            window=window,
+            aggregate=allocations.parse_aggregate(self.aggregate),
+            step=self._step(is_opencost=is_opencost),
+            filter=self._read_filter(given, allocations.filter_fields(), allocations.v1_fields()),
+            idle=not is_opencost if wanted_idle is None else wanted_idle,
+            share_idle=self.share_idle,
+            split_idle=self.split_idle or (is_opencost and self.idle_by_node),
+            idle_by_node=self.idle_by_node,
+            external=self.external,
+            is_reconciled=is_reconciled and self.reconcile and not self.disable_adjustments,
+            share_tenancy_costs=self.share_tenancy_costs,
+            share_namespaces=_names(self.share_namespaces),
+            share_labels=tuple(_label(text) for text in _names(self.share_labels)),
+            share_cost=self.share_cost,
+            is_shared_evenly=self.share_split == "even",
+        )
+
+    def _step(self, *, is_opencost: bool) -> Step | Days:
+        if self.accumulate_by:
+            return self.model_copy(update={"accumulate": self.accumulate_by}).read_step()
+        found = self.read_step()
+        if found is Step.ALL or not (self.step or is_opencost):
+            return found
+        return _parse_step(self.step) if self.step else Step.ALL
+
+
+class AssetParameters(_Windowed):
+    """Parameters of `/model/assets`."""
+
+    disable_adjustments: bool = Field(False, alias="disableAdjustments", description="`true`: estimates only.")
+
+    def question(self, given: Mapping[str, str], now: datetime) -> AssetQuestion:
+        """Return the question; raises ValueError."""
+        return AssetQuestion(
+            window=self.read_window(now),
+            aggregate=assets.parse_aggregate(self.aggregate),
+            step=self.read_step(),
+            filter=self._read_filter(given, assets.FIELDS, assets.V1_FIELDS),
+            is_adjusted=not self.disable_adjustments,
+        )
+
+
+Metric = Literal["listCost", "netCost", "amortizedNetCost", "invoicedCost", "amortizedCost"]
+
+
+class CloudCostParameters(_Windowed):
+    """Parameters of `/model/cloudCost`."""
+
+    cost_metric: str = Field(
+        "amortizedNetCost",
+        alias="costMetric",
+        max_length=40,
+        description=f"Metric of the views: {', '.join(cloud_costs.METRICS)}.",
+    )
+    sort_by: Literal["cost", "name", "kubernetesPercent"] = Field(
+        "cost", alias="sortBy", description="Order of the table."
+    )
+    sort_direction: Literal["asc", "desc"] = Field("desc", alias="sortDirection", description="Of that order.")
+
+    @property
+    def metric(self) -> str:
+        """The metric, however its first letter is written.
+
+        Raises:
+            QuestionError: there is none of that name.
+        """
+        by_name = {name.lower(): name for name in cloud_costs.METRICS}
+        if self.cost_metric.lower() not in by_name:
+            raise QuestionError(
+                f"costMetric: unknown {self.cost_metric!r}; accepted are {', '.join(cloud_costs.METRICS)}"
+            )
+        return by_name[self.cost_metric.lower()]
+
+    def question(self, given: Mapping[str, str], now: datetime) -> CloudCostQuestion:
+        """Return the question; raises ValueError."""
+        return CloudCostQuestion(
+            window=self.read_window(now),
+            aggregate=cloud_costs.parse_aggregate(self.aggregate),
+            step=self.read_step(),
+            filter=self._read_filter(given, cloud_costs.FIELDS, cloud_costs.V1_FIELDS),
+        )
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
+def _label(text: str) -> tuple[str, str]:
+    key, colon, value = text.partition(":")
+    if not colon:
+        raise QuestionError(f"shareLabels: expected `key:value`, got {text[:80]!r}")
+    return key.strip(), value.strip()
+
+
+def _parse_step(text: str) -> Days:
+    found = re.fullmatch(r"([1-9][0-9]{0,3})(h|d|w)", text)
+    hours = int(found[1]) * {"h": 1, "d": 24, "w": 168}[found[2]] if found else 0
+    if not hours or hours % 24:
+        raise QuestionError(f"step: illegal {text!r}; the lake keeps days, so a step is whole days: 1d, 24h, 7d, 1w")
+    return Days(hours // 24)

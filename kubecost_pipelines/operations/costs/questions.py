@@ -1,0 +1,142 @@
+"""Questions: what of the cost somebody wants to know. Plain data; nothing here reads anything."""
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from enum import Enum
+
+from kubecost_pipelines.core.window import DAY, Window
+from kubecost_pipelines.operations.costs.filters import EVERYTHING, Filter
+
+HOURS_PER_MONTH = 730
+"""Kubecost's month, by which `shareCost` and monthly rates are meant."""
+
+
+class QuestionError(ValueError):
+    """The question makes no sense; the message tells the accepted forms."""
+
+
+class Step(Enum):
+    """How long one set of an answer is. Weeks start on Sunday, as Kubecost's do."""
+
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+    QUARTER = "quarter"
+    ALL = "all"
+
+
+@dataclass(frozen=True)
+class Days:
+    """A step of a whole number of days, counted from the start of the window."""
+
+    count: int
+
+
+@dataclass(frozen=True)
+class Property:
+    """What is grouped by: a field, or with a `key` a label or an annotation."""
+
+    name: str
+    key: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.key}" if self.key else self.name
+
+
+@dataclass(frozen=True)
+class AllocationQuestion:
+    """What workloads cost. The names are those of Kubecost's parameters."""
+
+    window: Window
+    aggregate: tuple[Property, ...] = ()
+    step: Step | Days = Step.DAY
+    filter: Filter = EVERYTHING
+    idle: bool = True
+    share_idle: bool = False
+    split_idle: bool = False
+    idle_by_node: bool = False
+    external: bool = False
+    is_reconciled: bool = True
+    share_tenancy_costs: bool = True
+    share_namespaces: tuple[str, ...] = ()
+    share_labels: tuple[tuple[str, str], ...] = ()
+    share_cost: float = 0.0
+    """Currency per month."""
+    is_shared_evenly: bool = False
+
+    @property
+    def days(self) -> tuple[date, date]:
+        return whole_days(self.window)
+
+
+@dataclass(frozen=True)
+class AssetQuestion:
+    """What machines, disks and the like cost."""
+
+    window: Window
+    aggregate: tuple[str, ...] = ()
+    step: Step | Days = Step.DAY
+    filter: Filter = EVERYTHING
+    is_adjusted: bool = True
+    with_cloud: bool = True
+
+
+@dataclass(frozen=True)
+class CloudCostQuestion:
+    """What is on the bills."""
+
+    window: Window
+    aggregate: tuple[Property, ...] = ()
+    step: Step | Days = Step.DAY
+    filter: Filter = EVERYTHING
+
+
+def whole_days(window: Window) -> tuple[date, date]:
+    """Return the first day and the day after the last that the window touches.
+
+    The lake keeps UTC days: a window that begins within one takes all of it, as Kubecost's daily sets do.
+    """
+    days = window.days
+    return (days[0], days[-1] + DAY) if days else (window.start.date(), window.start.date())
+
+
+def set_windows(first: date, end: date, step: Step | Days) -> list[tuple[date, date]]:
+    """Return the sets of an answer: `[start, end)` days, the first and the last cut to the question's."""
+    found, start = list[tuple[date, date]](), first
+    while start < end:
+        following = _next_start(start, end, step)
+        # A step of days is not cut: OpenCost's are not either.
+        found.append((start, following if isinstance(step, Days) else min(following, end)))
+        start = following
+    return found
+
+
+def _next_start(start: date, end: date, step: Step | Days) -> date:
+    if isinstance(step, Days):
+        return start + step.count * DAY
+    match step:
+        case Step.DAY:
+            return start + DAY
+        case Step.WEEK:
+            return start + timedelta(days=7 - start.isoweekday() % 7)
+        case Step.MONTH:
+            return (start.replace(day=1) + 32 * DAY).replace(day=1)
+        case Step.QUARTER:
+            return (start.replace(month=(start.month - 1) // 3 * 3 + 1, day=1) + 100 * DAY).replace(day=1)
+    return end
+
+
+def set_start(step: Step | Days) -> str:
+    """Return SQL for the first day of the set that `date` lies in; `$first` and `$end` stand in it for the window."""
+    if isinstance(step, Days):
+        return f"(DATE '{{first}}' + CAST(((date - DATE '{{first}}') // {step.count}) * {step.count} AS INTEGER))"
+    match step:
+        case Step.DAY:
+            return "date"
+        case Step.WEEK:
+            return "greatest(date - CAST(dayofweek(date) AS INTEGER), DATE '{first}')"
+        case Step.MONTH:
+            return "greatest(CAST(date_trunc('month', date) AS DATE), DATE '{first}')"
+        case Step.QUARTER:
+            return "greatest(CAST(date_trunc('quarter', date) AS DATE), DATE '{first}')"
+    return "DATE '{first}'"
