@@ -14,8 +14,8 @@ from starlette.exceptions import HTTPException
 from kubecost_pipelines import __version__
 from kubecost_pipelines.api.cost_routes import CostRoutes
 from kubecost_pipelines.api.errors import ApiError
-from kubecost_pipelines.lake.serving_reader import QueryTooLongError, StoreNotReadyError
 from kubecost_pipelines.operations.serving import Serving
+from kubecost_pipelines.serving.reader import QueryTooLongError, StoreNotReadyError
 from kubecost_pipelines.settings import Settings
 
 

@@ -4,11 +4,13 @@ import logging
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from kubecost_pipelines.lake.serving_reader import ServingReader
-from kubecost_pipelines.lake.serving_store import Refreshed, current_file, refresh, store_folder
+from kubecost_pipelines.serving.reader import ServingReader, current_file, store_folder
 from kubecost_pipelines.settings import Settings
-from kubecost_pipelines.settings.locations import Location, locate
+
+if TYPE_CHECKING:
+    from kubecost_pipelines.serving.store import Refreshed
 
 LOG = logging.getLogger(__name__)
 
@@ -22,19 +24,23 @@ class Serving:
     """
 
     def __init__(self, settings: Settings, *, refresh_seconds: float = 30.0) -> None:
-        self._lake: Location = locate(settings.lake)
+        self._lake_uri = settings.lake
         self._label_keys: Sequence[str] = settings.label_keys
         self._refresh_seconds = refresh_seconds
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self.folder: Path = store_folder(self._lake, settings.scratch)
+        self.folder: Path = store_folder(settings.lake, settings.scratch)
         self.reader = ServingReader(self.folder)
         self.last_error = ""
         """Why the last look at the lake failed; empty when it did not."""
 
-    def refresh(self) -> Refreshed | None:
+    def refresh(self) -> "Refreshed | None":
         """Bring the store in step with the lake now; None when it is."""
-        return refresh(self._lake, self.folder, self._label_keys)
+        # Arrow and Ibis take seconds to load; an old store answers meanwhile.
+        from kubecost_pipelines.serving.store import refresh  # noqa: PLC0415
+        from kubecost_pipelines.settings.locations import locate  # noqa: PLC0415
+
+        return refresh(locate(self._lake_uri), self.folder, self._label_keys)
 
     @property
     def is_ready(self) -> bool:

@@ -6,7 +6,6 @@ have names of their own because DuckDB keeps one instance per path.
 """
 
 import json
-import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,15 +21,15 @@ from pyarrow import fs
 from kubecost_pipelines.core import serving, tables
 from kubecost_pipelines.core.serving import ALLOCATIONS, ASSETS, CLOUD_COSTS, OUT_OF_CLUSTER, Summary
 from kubecost_pipelines.core.tables import label_column
-from kubecost_pipelines.lake.lake import FILE_NAME
+from kubecost_pipelines.serving.reader import CURRENT, current_file
 from kubecost_pipelines.settings.locations import Location
 
 LAYOUT = 1
 """Raised when a file of the lake would be stored otherwise: older stores are then made anew."""
 
+FILE_NAME = "data.parquet"
 DAYS_AT_ONCE = 31
 MEMORY_LIMIT = "300MB"
-CURRENT = "current"
 
 _NAMES = {
     tables.RECONCILED_ALLOCATIONS.name: ALLOCATIONS,
@@ -64,24 +63,6 @@ class Refreshed:
     path: Path
     days: int
     """Days of a key that were replaced, added or removed."""
-
-
-def store_folder(lake: Location, scratch: str | None) -> Path:
-    """Return where the store of a lake is kept: beside a local lake's tables, else among the temporary files."""
-    if lake.is_local:
-        return Path(lake.path) / "_serving"
-    slug = "".join(letter if letter.isalnum() else "_" for letter in lake.path)
-    return Path(scratch or os.environ.get("TMPDIR", "/tmp")) / f"kubecost-pipelines-{slug}"  # noqa: S108 - a cache
-
-
-def current_file(folder: Path) -> Path | None:
-    """Return the file to read now, or None before the first refresh."""
-    link = folder / CURRENT
-    try:
-        target = link.resolve(strict=True)
-    except OSError:
-        return None
-    return target if target.is_file() else None
 
 
 def refresh(lake: Location, folder: Path, label_keys: Sequence[str]) -> Refreshed | None:

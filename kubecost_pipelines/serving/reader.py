@@ -6,14 +6,36 @@ A question that begins on one file ends on it, whatever is swapped in meanwhile.
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import duckdb
 
-from kubecost_pipelines.lake.serving_store import current_file
-
 MEMORY_LIMIT = "250MB"
 QUERY_SECONDS = 30.0
+
+
+CURRENT = "current"
+"""Symbolic link to the file that answers now."""
+
+
+def store_folder(lake_uri: str, scratch: str | None) -> Path:
+    """Return where the store of a lake is kept: beside a local lake's tables, else among the temporary files."""
+    scheme, _, path, *_ = urlsplit(lake_uri)
+    if scheme == "file":
+        return Path(unquote(path)) / "_serving"
+    slug = "".join(letter if letter.isalnum() else "_" for letter in lake_uri)
+    return Path(scratch or gettempdir()) / f"kubecost-pipelines-{slug}"
+
+
+def current_file(folder: Path) -> Path | None:
+    """Return the file to read now, or None before the first refresh."""
+    try:
+        target = (folder / CURRENT).resolve(strict=True)
+    except OSError:
+        return None
+    return target if target.is_file() else None
 
 
 class StoreNotReadyError(Exception):

@@ -1,0 +1,1 @@
+"""Serving: the lake in one DuckDB file, so that questions are answered at once."""
