@@ -48,9 +48,6 @@ def check(as_json: bool) -> None:
     sys.exit(run_preflight(as_json=as_json))
 
 
-
-
-
 @cli.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=int, default=9090, show_default=True, help="Port to listen on.")
