@@ -56,3 +56,19 @@ def serve(host: str, port: int) -> None:
     from kubecost_pipelines.cli.serve import run_server  # noqa: PLC0415 - as above
 
     run_server(host, port)
+
+
+cli.add_command(rebuild)
+cli.add_command(repair)
+
+
+def main() -> None:
+    """Run the command line; an error that we understand is printed without its traceback."""
+    try:
+        cli()
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    except OperationError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
