@@ -1,7 +1,7 @@
 """Moto, whose Athena runs its queries: UNLOAD over what its Glue and its S3 hold. `python -m … PORT`.
 
 Sqlglot translates, DuckDB runs. Only registered partitions are seen. It takes SQL that Trino would refuse: what we
-send is asserted besides.
+send is asserted besides. In its policies, `?` is one character, as in AWS.
 """
 
 import io
@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import sqlglot
 from moto.athena import models, responses
 from moto.glue.models import glue_backends
+from moto.iam.access_control import IAMPolicyStatement
 from moto.s3.models import s3_backends
 from sqlglot import exp
 
@@ -91,6 +92,14 @@ def get_query_execution(self: Any) -> str:
     return json.dumps(answer)
 
 
+def match(pattern: str, value: str) -> re.Match[str] | None:
+    """Match a name with a policy's: `*` is any text, `?` one character.
+
+    But for S3, moto does not know which resource is asked for, and says `*`: then the action alone decides.
+    """
+    return re.fullmatch(".*" if value == "*" else re.escape(pattern).replace(r"\*", ".*").replace(r"\?", "."), value)
+
+
 _get_query_execution = responses.AthenaResponse.get_query_execution
 
 if __name__ == "__main__":
@@ -98,4 +107,5 @@ if __name__ == "__main__":
 
     setattr(models.AthenaBackend, "start_query_execution", start_query_execution)  # noqa: B010
     setattr(responses.AthenaResponse, "get_query_execution", get_query_execution)  # noqa: B010
+    setattr(IAMPolicyStatement, "_match", staticmethod(match))  # noqa: B010
     main(["-H", "127.0.0.1", "-p", sys.argv[1]])

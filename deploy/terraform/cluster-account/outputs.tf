@@ -1,0 +1,3 @@
+output "pipeline_role_arn" {
+  value = aws_iam_role.pipeline.arn
+}

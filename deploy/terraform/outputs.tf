@@ -1,0 +1,12 @@
+output "bucket" {
+  value = aws_s3_bucket.costs.id
+}
+
+output "workgroup" {
+  value = aws_athena_workgroup.costs.name
+}
+
+output "export_role_arns" {
+  description = "For each cluster the role that writes its export."
+  value       = { for name, role in aws_iam_role.export : name => role.arn }
+}
