@@ -12,7 +12,7 @@ from ibis.backends.duckdb import Backend
 from kubecost_pipelines.lake import open_engine
 from kubecost_pipelines_tests.dagster_run import Deployment, deploy
 from kubecost_pipelines_tests.s3 import S3Server, serve_s3
-from kubecost_pipelines_tests.servers import BlobServer, serve_blobs, serve_gcs
+from kubecost_pipelines_tests.servers import BlobServer, serve_blobs, serve_gcs, serve_postgres
 
 PLANTED = "PLANTED-"
 """How the secrets of the tests begin. No test may print one."""
@@ -59,3 +59,10 @@ def blobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BlobServer]:
 def gcs() -> Iterator[str]:
     with serve_gcs() as address:
         yield address
+
+
+@pytest.fixture
+def postgres_port() -> Iterator[int]:
+    """Start a PostgreSQL of this test's own."""
+    with serve_postgres() as port:
+        yield port

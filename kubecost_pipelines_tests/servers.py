@@ -42,7 +42,7 @@ def serve_blobs(folder: Path) -> Iterator[BlobServer]:
         pytest.skip("azurite is not installed: make components")
     port = free_port()
     options = ["--silent", "--skipApiVersionCheck", "--disableTelemetry", "--location", str(folder)]
-    with _running([azurite, "--blobHost", "127.0.0.1", "--blobPort", str(port), *options], port):
+    with running([azurite, "--blobHost", "127.0.0.1", "--blobPort", str(port), *options], port):
         yield BlobServer(f"http://127.0.0.1:{port}/{ACCOUNT}")
 
 
@@ -57,7 +57,7 @@ def serve_gcs() -> Iterator[str]:
     port = free_port()
     address = f"127.0.0.1:{port}"
     options = ["-scheme", "http", "-host", "127.0.0.1", "-port", str(port), "-backend", "memory"]
-    with _running([str(binary), *options, "-public-host", address], port):
+    with running([str(binary), *options, "-public-host", address], port):
         yield f"http://{address}"
 
 
@@ -73,7 +73,7 @@ def serve_bigquery(home: Path, project: str) -> Iterator[str]:
     shutil.copy(extension, target)
     port, grpc = free_port(), free_port()
     command = [str(emulator), "start", "--rest-port", str(port), "--grpc-port", str(grpc), "--project", project]
-    with _running(command, port, HOME=str(home)):
+    with running(command, port, HOME=str(home)):
         yield f"http://127.0.0.1:{port}"
 
 
@@ -84,12 +84,41 @@ def free_port() -> int:
 
 
 @contextmanager
-def _running(command: Sequence[str], port: int, **environment: str) -> Iterator[None]:
+def serve_postgres() -> Iterator[int]:
+    """Serve PostgreSQL; gives its port. It refuses to run as root."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not found:
+        pytest.skip("PostgreSQL is not on this machine; `make components` installs it")
+    if os.geteuid() != 0:
+        pytest.skip("starting PostgreSQL as the user `postgres` needs root")
+    port = free_port()
+    # Where the user `postgres` may write.
+    binaries, data = found[-1].parent, Path("/tmp") / f"kubecost-pipelines-{port}"
+
+    def as_postgres(command: str) -> None:
+        subprocess.run(["su", "postgres", "-c", command], check=True, capture_output=True)
+
+    try:
+        as_postgres(f"{binaries}/initdb -D {data} -A trust -U postgres --no-sync")
+        options = f"-p {port} -c listen_addresses=127.0.0.1 -k {data} -c fsync=off"
+        as_postgres(f"{binaries}/pg_ctl -D {data} -o '{options}' -w -l {data}/log start")
+        yield port
+        as_postgres(f"{binaries}/pg_ctl -D {data} -m immediate stop")
+    finally:
+        shutil.rmtree(data, ignore_errors=True)
+
+
+@contextmanager
+def running(
+    command: Sequence[str], port: int | None, *, cwd: Path | None = None, seconds: float = 30, **environment: str
+) -> Iterator[None]:
+    """Run a server; where it has a port, go on when that answers."""
     quiet = subprocess.DEVNULL
-    with subprocess.Popen(command, env={**os.environ, **environment}, stdout=quiet, stderr=quiet) as process:
+    chosen = {**os.environ, **environment}
+    with subprocess.Popen(command, cwd=cwd, env=chosen, stdout=quiet, stderr=quiet) as process:
         try:
-            deadline = time.monotonic() + 30
-            while True:
+            deadline = time.monotonic() + seconds
+            while port:
                 try:
                     socket.create_connection(("127.0.0.1", port), timeout=1).close()
                 except OSError:

@@ -3,11 +3,8 @@
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import dagster as dg
@@ -18,7 +15,6 @@ from kubecost_pipelines.definitions import build_definitions
 from kubecost_pipelines.settings import CONFIG_VARIABLE, Settings, load_settings
 
 ROOT = Path(__file__).parents[2]
-POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
 
 
 def test_the_shipped_instance_loads(tmp_path: Path) -> None:
@@ -27,32 +23,6 @@ def test_the_shipped_instance_loads(tmp_path: Path) -> None:
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
         assert "Sqlite" in type(instance.event_log_storage).__name__
         assert instance.run_retries_enabled
-
-
-@pytest.fixture
-def postgres_port(tmp_path: Path) -> Iterator[int]:
-    """Start a PostgreSQL of this test's own. Its server refuses to run as root."""
-    if not POSTGRES:
-        pytest.skip("PostgreSQL is not on this machine; `make components` installs it")
-    if os.geteuid() != 0:
-        pytest.skip("starting PostgreSQL as the user `postgres` needs root")
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    # Where the user `postgres` may write.
-    binaries, data = POSTGRES[-1].parent, Path("/tmp") / f"kubecost-pipelines-{port}"
-
-    def as_postgres(command: str) -> None:
-        subprocess.run(["su", "postgres", "-c", command], check=True, capture_output=True)
-
-    try:
-        as_postgres(f"{binaries}/initdb -D {data} -A trust -U postgres --no-sync")
-        options = f"-p {port} -c listen_addresses=127.0.0.1 -k {data} -c fsync=off"
-        as_postgres(f"{binaries}/pg_ctl -D {data} -o '{options}' -w -l {data}/log start")
-        yield port
-        as_postgres(f"{binaries}/pg_ctl -D {data} -m immediate stop")
-    finally:
-        shutil.rmtree(data, ignore_errors=True)
 
 
 def test_the_commented_postgresql_storage_works_as_it_stands(
