@@ -86,6 +86,7 @@ data "aws_iam_policy_document" "export" {
       "${local.arn}:glue:${var.region}:${local.account}:catalog",
       aws_glue_catalog_database.costs.arn,
       aws_glue_catalog_table.drop_in.arn,
+      aws_glue_catalog_table.native.arn,
     ]
   }
 }
