@@ -28,8 +28,8 @@ variable "clusters" {
   }
 
   validation {
-    condition     = alltrue([for cluster in var.clusters : can(regex("^[0-9]{12}$", cluster.account_id))])
-    error_message = "account_id has 12 digits; write it in quotes, so that leading zeros stay."
+    condition     = alltrue([for cluster in var.clusters : can(regex("^([0-9]{12}|[A-Za-z][A-Za-z0-9-]*)$", cluster.account_id))])
+    error_message = "An AWS account_id has 12 digits; write it in quotes, so that leading zeros stay. Elsewhere: the project or subscription, or unknown."
   }
 }
 

@@ -1,4 +1,4 @@
-"""`deploy/athena`: the views, made and asked on a server that runs SQL, over both layouts. What is expected is by hand."""
+"""`deploy/athena`: the views, made and asked on a server that runs SQL, over both layouts; expected values by hand."""
 
 import io
 import json

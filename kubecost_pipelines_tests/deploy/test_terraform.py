@@ -25,6 +25,7 @@ VARIABLES = {
     "bucket": "lantern-costs",
     "clusters": CLUSTERS,
     "external_id": "lantern-books-9f2c41",
+    "first_day": "2026-10-01",
     "labels": ["app", "team"],
     "annotations": ["owner/Team"],
     # The provider waits 55 seconds for a lifecycle: that one is planned, not applied.
@@ -128,6 +129,24 @@ def test_the_drop_in_table_has_the_columns_that_dashboards_know(applied: Applied
         ("properties.annotations.owner/team", "string"),
     ]
     assert [key["Name"] for key in table["PartitionKeys"]] == ["account_id", "region", "year", "month"]
+
+
+def test_the_native_tables_partitions_are_computed(applied: Applied) -> None:
+    table = applied.client("glue").get_table(DatabaseName="kubecost_db", Name="allocations")["Table"]
+
+    assert [key["Name"] for key in table["PartitionKeys"]] == ["cluster", "date"]
+    projected = {
+        name: value for name, value in table["Parameters"].items() if name.startswith(("projection", "storage"))
+    }
+    assert projected == {
+        "projection.enabled": "true",
+        "projection.cluster.type": "enum",
+        "projection.cluster.values": "prod,team_prod",
+        "projection.date.type": "date",
+        "projection.date.format": "yyyy-MM-dd",
+        "projection.date.range": "2026-10-01,NOW",
+        "storage.location.template": "s3://lantern-costs/exports/cluster=${cluster}/date=${date}",
+    }
 
 
 def test_the_workgroup_encrypts_answers_and_cuts_dear_queries(applied: Applied) -> None:
