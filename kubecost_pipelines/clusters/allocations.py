@@ -102,8 +102,11 @@ COSTS = ("cpu", "gpu", "ram", "network", "load_balancer", "pv", "shared", "exter
 ADJUSTED = ("cpu", "gpu", "ram", "network", "load_balancer", "pv")
 TEXTS = ("node", "namespace", "pod", "container", "controller", "controller_kind")
 RATIOS = ("cpu_efficiency", "ram_efficiency", "total_efficiency")
-COMPUTED = ("total_cost", "reported_adjustment")
-AMOUNTS = tuple(c.name for c in ALLOCATIONS.columns if c.type == "float64" and c.name not in (*RATIOS, *COMPUTED))
+AMOUNTS = tuple(
+    c.name
+    for c in ALLOCATIONS.columns
+    if c.type == "float64" and c.name not in (*RATIOS, "total_cost") and not c.name.startswith("reported_")
+)
 """The columns that are a field of the JSON, an unknown one counting as 0."""
 
 
@@ -111,8 +114,10 @@ def to_rows(items: Sequence[Allocation], cluster: ClusterSettings) -> pa.RecordB
     """Return the rows of `allocations` that the items make."""
     properties = [item.properties for item in items]
     by_amount = {name: amounts(map(attrgetter(name), items)) for name in AMOUNTS}
-    adjustments = [amounts(map(attrgetter(f"{name}_cost_adjustment"), items)) for name in ADJUSTED]
-    schema = ALLOCATIONS.schema().to_pyarrow()
+    adjustments = {
+        f"reported_{name}_adjustment": amounts(map(attrgetter(f"{name}_cost_adjustment"), items)) for name in ADJUSTED
+    }
+    schema = ALLOCATIONS.arrow_schema()
     columns: dict[str, pa.Array[Any]] = {
         "cluster": constant(cluster.name, len(items)),
         "currency": constant(cluster.currency, len(items)),
@@ -124,7 +129,10 @@ def to_rows(items: Sequence[Allocation], cluster: ClusterSettings) -> pa.RecordB
         "start": times(item.start for item in items),
         "end": times(item.end for item in items),
         "total_cost": reduce(pc.add, [by_amount[f"{name}_cost"] for name in COSTS]),
-        "reported_adjustment": reduce(pc.add, adjustments),
+        "reported_adjustment": reduce(pc.add, adjustments.values()),
+        "reported_total_cost": amounts(item.reported_cost for item in items),
+        "reported_cluster": texts(p.cluster for p in properties),
+        **adjustments,
         "pvs": pa.array([_volumes(item) for item in items], schema.field("pvs").type),
         "load_balancers": pa.array([_load_balancers(item) for item in items], schema.field("load_balancers").type),
         **by_amount,

@@ -123,7 +123,7 @@ def to_rows(items: Sequence[Asset], cluster: ClusterSettings) -> pa.RecordBatch:
         **{name: numbers(_only("Disk", name, items)) for name in DISK_AMOUNTS},
         **{name: texts(map(attrgetter(name), items)) for name in TEXTS},
     }
-    return record_batch(IN_CLUSTER_ASSETS.schema().to_pyarrow(), columns)
+    return record_batch(IN_CLUSTER_ASSETS.arrow_schema(), columns)
 
 
 def _only(asset_type: str, name: str, items: Iterable[Asset]) -> Iterable[float | None]:

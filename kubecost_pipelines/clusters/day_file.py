@@ -24,7 +24,7 @@ class DayFile(Generic[AnyItem]):
         self._kind = kind
         self._cluster = cluster
         self._pending: list[AnyItem] = []
-        self._writer = pq.ParquetWriter(path, kind.table.schema().to_pyarrow(), compression="zstd")
+        self._writer = pq.ParquetWriter(path, kind.table.arrow_schema(), compression="zstd")
         self.rows = 0
         self.total_cost = 0.0
         """Σ of the unadjusted estimates."""

@@ -6,8 +6,14 @@ Types are written as Ibis writes them. `date` is the partition, in the path and 
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import ibis
+import pyarrow as pa
+
+from kubecost_pipelines.core.arrow_types import arrow_type
+
+if TYPE_CHECKING:
+    import ibis
 
 COST = "decimal(38, 12)"
 """Cost on a bill: exact, so that conservation can be asserted without a tolerance."""
@@ -42,9 +48,15 @@ class Table:
     key: str
     columns: tuple[Column, ...] = field(repr=False)
 
-    def schema(self) -> ibis.Schema:
+    def schema(self) -> "ibis.Schema":
         """Return the schema of the files (the partition column `date` is not in them)."""
+        import ibis  # noqa: PLC0415 - takes a second, and the arrow_schema does without
+
         return ibis.schema({column.name: column.type for column in self.columns})
+
+    def arrow_schema(self) -> pa.Schema:
+        """Return the same in Arrow's types."""
+        return pa.schema([(column.name, arrow_type(column.type)) for column in self.columns])
 
     @property
     def names(self) -> list[str]:
@@ -365,6 +377,18 @@ ALLOCATIONS = Table(
                     "Σ of the adjustments the cluster itself made; not part of `total_cost`",
                     "currency",
                 ),
+                *(
+                    (f"reported_{name}_adjustment", f"{text}: the adjustment the cluster itself made", "currency")
+                    for name, text in (
+                        ("cpu", "CPU"),
+                        ("gpu", "GPU"),
+                        ("ram", "RAM"),
+                        ("network", "Network"),
+                        ("load_balancer", "Load balancers"),
+                        ("pv", "Volumes"),
+                    )
+                ),
+                ("reported_total_cost", "`totalCost` as the cluster gives it, its adjustments included", "currency"),
                 (
                     "total_cost",
                     "Unadjusted estimate: CPU, GPU, RAM, network, load balancer, volume, shared and external cost",
@@ -386,6 +410,9 @@ ALLOCATIONS = Table(
             sources=("cluster",),
         ),
         Column("currency", "string", "Currency of the cluster's prices", sources=("cluster",)),
+        Column(
+            "reported_cluster", "string", "The cluster's name for itself: `properties.cluster`", sources=("cluster",)
+        ),
     ),
 )
 
@@ -540,7 +567,7 @@ def _as_reconciled(column: Column) -> tuple[Column, ...]:
     """Return what a column of `allocations` becomes: itself, with its adjustment after a cost that has one."""
     [same] = _from("allocations", [column])
     resource = column.name.removesuffix("_cost")
-    if column.name == "reported_adjustment":
+    if column.name.startswith("reported_"):
         return ()
     if column.name in ("pvs", "load_balancers"):
         text = f"{column.description}; `adjustment` moves `cost` to what was billed"

@@ -69,6 +69,9 @@ def test_the_total_is_unadjusted_and_what_the_cluster_adjusted_is_kept_apart(clu
 
     assert row["total_cost"] == 255
     assert row["reported_adjustment"] == -3
+    assert row["reported_cpu_adjustment"] == row["reported_pv_adjustment"] == -0.5
+    assert row["reported_total_cost"] == 252
+    assert (row["cluster"], row["reported_cluster"]) == ("prod-eks-1", "prod")
 
 
 def test_a_namespace_gives_the_labels_that_the_pod_does_not_have(cluster: Cluster) -> None:

@@ -13,9 +13,9 @@ import boto3
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from kubecost_pipelines.core.arrow_types import arrow_type
 from kubecost_pipelines.core.exports.drop_in import drop_in_columns
-
 from kubecost_pipelines.core.tables import RECONCILED_ALLOCATIONS
 from kubecost_pipelines_tests.s3 import S3Server, serve_s3
 
