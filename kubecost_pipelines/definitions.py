@@ -2,9 +2,11 @@
 
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import dagster as dg
 
+from kubecost_pipelines.defs.allocation_export import build_allocation_export
 from kubecost_pipelines.defs.asset_costs import build_asset_costs
 from kubecost_pipelines.defs.asset_inventory import build_asset_inventory
 from kubecost_pipelines.defs.automation import build_automation
@@ -12,6 +14,7 @@ from kubecost_pipelines.defs.bill_sensor import build_bill_sensor
 from kubecost_pipelines.defs.cloud_billing import build_cloud_billing
 from kubecost_pipelines.defs.connection_status import build_connection_status, build_missing_configuration
 from kubecost_pipelines.defs.external_costs import build_external_costs
+from kubecost_pipelines.defs.glue_partitions import build_glue_partitions
 from kubecost_pipelines.defs.in_cluster import build_allocations, build_in_cluster_assets
 from kubecost_pipelines.defs.reconciled_allocations import build_reconciled_allocations
 from kubecost_pipelines.defs.reconciliation import build_cloud_assets, build_reconciled_assets
@@ -69,3 +72,7 @@ def _of_cluster(settings: Settings, cluster: ClusterSettings) -> Iterator[BuildO
     if settings.runs("allocations", cluster):
         yield build_allocations
         yield build_reconciled_allocations
+    if settings.export and settings.runs("export", cluster):
+        yield partial(build_allocation_export, settings.export)
+        if settings.export.glue:
+            yield partial(build_glue_partitions, settings.export, settings.export.glue)

@@ -28,6 +28,8 @@ UNLOAD = re.compile(
 VIEW = re.compile(r"CREATE OR REPLACE VIEW (?P<name>\w+) AS\s+(?P<query>SELECT\b.*)", re.S)
 QUERY = re.compile(r"(SELECT|WITH)\b.*", re.S)
 REASONS: dict[str, str] = {}
+PATH = "$path"
+"""A column that every table has and `*` does not show."""
 SCANNED: dict[str, int] = {}
 VIEWS: dict[tuple[str, str], str] = {}
 """(database, view) -> its query."""
@@ -39,6 +41,7 @@ class Engine:
     def __init__(self, account: str, region: str, database: str) -> None:
         self.account, self.region, self.database = account, region, database
         self.connection = duckdb.connect()
+        self.shows_path = False
         self.sizes: dict[str, int] = {}
         """Stored bytes of each partition, by the name of its table here."""
         self.resolved: dict[tuple[str, str], str] = {}
@@ -60,6 +63,7 @@ class Engine:
 
     def translate(self, query: str) -> str:
         """Return the query for DuckDB, with its tables and views made."""
+        self.shows_path = PATH in query
         tree = sqlglot.parse_one(query, read="athena")
         named = {cte.alias for cte in tree.find_all(exp.CTE)}
         for table in list(tree.find_all(exp.Table)):
@@ -89,7 +93,8 @@ class Engine:
             self.connection.execute(f"CREATE TABLE {part} AS SELECT * FROM rows")
             self.sizes[part] = size
             at = "".join(f""", '{value}' AS "{key}" """ for key, value in zip(keys, values, strict=True))
-            parts.append(f"SELECT *{at} FROM {part}")
+            hidden = "" if self.shows_path else f' EXCLUDE ("{PATH}")'
+            parts.append(f"SELECT *{hidden}{at} FROM {part}")
         if not parts:
             raise ValueError("this server needs a partition to know the table by")
         return " UNION ALL ".join(parts)
@@ -118,7 +123,7 @@ class Engine:
     def _objects(self, place: str) -> Iterator[tuple[str, Any]]:
         bucket, _, prefix = place.removeprefix("s3://").partition("/")
         for key, stored in s3_backends[self.account]["aws"].buckets[bucket].keys.items():
-            if key.startswith(f"{prefix}/"):
+            if not prefix or key.startswith(f"{prefix}/"):
                 yield f"s3://{bucket}/{key}", stored
 
 
@@ -129,7 +134,8 @@ def _read(objects: list[Any], columns: dict[str, str]) -> tuple[pa.Table, int]:
         rows = pq.read_table(io.BytesIO(stored.value))
         names = {name.lower(): name for name in rows.column_names}
         found = [rows.column(names[name]) if name in names else pa.nulls(rows.num_rows) for name in columns]
-        tables.append(pa.table(found, names=list(columns)))
+        path = pa.array([f"s3://{stored.bucket_name}/{stored.name}"] * rows.num_rows, pa.string())
+        tables.append(pa.table([*found, path], names=[*columns, PATH]))
     together = pa.concat_tables(tables, promote_options="permissive")
     if unknown := [name for name, type_ in columns.items() if pa.types.is_null(together.schema.field(name).type)]:
         for name in unknown:

@@ -75,7 +75,7 @@ resource "aws_glue_catalog_table" "native" {
     "projection.date.type"      = "date"
     "projection.date.format"    = "yyyy-MM-dd"
     "projection.date.range"     = "${var.first_day},NOW"
-    "storage.location.template" = "s3://${aws_s3_bucket.costs.id}/${local.exports}cluster=$${cluster}/date=$${date}"
+    "storage.location.template" = "s3://${aws_s3_bucket.costs.id}/${local.exports}cluster=$${cluster}/date=$${date}/allocations"
   }
 
   dynamic "partition_keys" {

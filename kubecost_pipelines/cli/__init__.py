@@ -62,6 +62,31 @@ cli.add_command(rebuild)
 cli.add_command(repair)
 
 
+@cli.command()
+@click.option("--cluster", "clusters", multiple=True, help="Only this cluster; may be given several times.")
+@click.option("--force", is_flag=True, help="Export every day that the cluster still has, whatever the bucket has.")
+@click.option("--dry-run", is_flag=True, help="Print the days that would be exported, and why.")
+def export(clusters: tuple[str, ...], force: bool, dry_run: bool) -> None:
+    """Export the days that a cluster has and the bucket lacks, or whose totals have changed; exit with 1 on failures.
+
+    Estimates come straight from the cluster, reconciled rows from the lake. Needs no Dagster: it can stand where the
+    CronJob of the containers-cost-allocation-dashboard stood.
+    """
+    from kubecost_pipelines.cli.export import Options, run_export  # noqa: PLC0415 - loads what reads and writes
+
+    sys.exit(run_export(clusters, Options(force=force, dry_run=dry_run)))
+
+
+@cli.command("iam-policy")
+@click.argument("cluster")
+@click.option("--account", default="*", show_default=True, help="Account of the Glue catalog and the workgroup.")
+def iam_policy(cluster: str, account: str) -> None:
+    """Print the least that the identity of CLUSTER's export must be allowed in AWS, as a policy document."""
+    from kubecost_pipelines.cli.iam_policy import print_policy  # noqa: PLC0415 - as above
+
+    print_policy(cluster, account)
+
+
 def main() -> None:
     """Run the command line; an error that we understand is printed without its traceback."""
     try:

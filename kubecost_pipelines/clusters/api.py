@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from itertools import chain, count
 from pathlib import Path
+from tempfile import NamedTemporaryFile, _TemporaryFileWrapper
 from typing import TypeVar
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -23,8 +24,10 @@ import requests
 from urllib3.exceptions import ReadTimeoutError
 
 from kubecost_pipelines import __version__
+from kubecost_pipelines.aws import AwsError, read_secret
 from kubecost_pipelines.clusters.errors import ClusterError, NotThereError, TryAgainError
 from kubecost_pipelines.settings import ClusterSettings
+from kubecost_pipelines.settings.export import SecretSettings
 
 Result = TypeVar("Result")
 
@@ -84,6 +87,7 @@ class ClusterApi:
     def __init__(self, cluster: ClusterSettings, pause_seconds: float) -> None:
         self._cluster = cluster
         self._pause_seconds = pause_seconds
+        self._authority: _TemporaryFileWrapper[str] | None = None
         self._in_url = urlsplit(cluster.endpoint.rstrip("/"))
         self._endpoint = urlunsplit(self._in_url._replace(netloc=self._in_url.netloc.rpartition("@")[2]))
 
@@ -177,10 +181,26 @@ class ClusterApi:
         return Answer(chain([head], response.iter_content(CHUNK_BYTES) if head else ()), excerpt)
 
     def _certificates(self, question: Question) -> str | bool:
+        if self._cluster.ca_secret:
+            return self._certificates_of_secret(question, self._cluster.ca_secret)
         path = self._cluster.ca_file
         if path and not Path(path).is_file():
             raise self.error(question, f"the file {path} is not there", "Correct `ca_file`.")
         return path or True
+
+    def _certificates_of_secret(self, question: Question, secret: SecretSettings) -> str:
+        """Return a file with what the secret holds, read once. Nothing of it reaches the environment or boto3."""
+        if self._authority is None:
+            try:
+                pem = read_secret(secret, secret.id)
+            except AwsError as error:
+                raise self.error(question, f"no `ca_secret`: {error}", "Or let `ca_file` name the file.") from error
+            if "BEGIN CERTIFICATE" not in pem:
+                raise self.error(question, f"the secret {secret.id} holds no PEM certificate", "Correct `ca_secret`.")
+            self._authority = NamedTemporaryFile("w", suffix=".pem")  # noqa: SIM115 - lives as long as the client
+            self._authority.write(pem)
+            self._authority.flush()
+        return self._authority.name
 
     def _identity(self, question: Question) -> "_Identity":
         if self._cluster.token_env:

@@ -52,6 +52,8 @@ class FetchedDay:
     rows: int
     total_cost: float
     skipped: Mapping[str, int] = field(default_factory=dict)
+    reported_cost: float = 0.0
+    """Σ of the items' own `totalCost`."""
 
 
 class ClusterClient:
@@ -118,6 +120,40 @@ class ClusterClient:
             question, lambda: self._fetch(allocations.KIND, question, day, destination, verify_total=verify)
         )
 
+    def fetch_totals(self, first: date, last: date) -> dict[date, float]:
+        """Return what each day costs, the cluster's own adjustments included; days that it lacks are not there.
+
+        One cheap question for all of them: it also finds out which API the cluster speaks.
+
+        Raises:
+            ClusterError: no answer, or one that cannot be trusted.
+        """
+        refusals = []
+        window = f"{first}T00:00:00Z,{last + DAY}T00:00:00Z"
+        for flavour in [self._flavour] if self._flavour else FLAVOURS.values():
+            params = {**flavour.allocation_params, "aggregate": "cluster", "window": window}
+            question = Question(f"days from {first} to {last}", flavour.allocation_path, params)
+            try:
+                totals = self._api.attempt(question, partial(self._read_totals, question))
+            except NotThereError as error:
+                refusals.append(str(error))
+            else:
+                self._flavour = flavour
+                return {day: total for day, total in totals.items() if first <= day <= last}
+        raise ClusterError(" ".join(refusals))
+
+    def _read_totals(self, question: Question) -> dict[date, float]:
+        totals: dict[date, float] = {}
+        with self._api.open(question) as answer:
+            for items in self._read(question, answer, _TOTALS, several_sets=True):
+                for item in items.values():
+                    start = item.start or ""
+                    if start[:10].count("-") != 2:
+                        raise self._api.error(question, f"a set without a start, {start!r}", _UNKNOWN_CURE)
+                    day = date.fromisoformat(start[:10])
+                    totals[day] = totals.get(day, 0.0) + (item.reported_cost or 0.0)
+        return totals
+
     def _find_flavour(self, flavours: Iterable[Flavour] = FLAVOURS.values()) -> Flavour:
         yesterday = datetime.now(UTC).date() - DAY
         refusals = []
@@ -151,10 +187,15 @@ class ClusterClient:
             self._check(file, question, day)
             if verify_total:
                 self._check_total(file, question)
-        return FetchedDay(file.rows, file.total_cost, dict(file.skipped))
+        return FetchedDay(file.rows, file.total_cost, dict(file.skipped), file.reported_cost)
 
     def _read(
-        self, question: Question, answer: Answer, decoder: msgspec.json.Decoder[dict[str, Decoded]]
+        self,
+        question: Question,
+        answer: Answer,
+        decoder: msgspec.json.Decoder[dict[str, Decoded]],
+        *,
+        several_sets: bool = False,
     ) -> Iterator[dict[str, Decoded]]:
         """Yield the items of the one set that a day has, and refuse an answer that is no such thing."""
         reader = AnswerReader(answer.chunks, decoder)
@@ -162,7 +203,7 @@ class ClusterClient:
         try:
             for number, items in reader.read_batches():
                 numbers.add(number)
-                if len(numbers) > 1:
+                if len(numbers) > 1 and not several_sets:
                     raise self._api.error(question, "several sets of items for one day", _SEVERAL_SETS_CURE)
                 yield items
         except BrokenAnswerError as error:

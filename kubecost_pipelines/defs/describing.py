@@ -39,6 +39,7 @@ def daily_asset(
     pool: str | None = None,
     fresh_within: timedelta = timedelta(hours=36),
     check_specs: Sequence[dg.AssetCheckSpec] = (),
+    path: str | None = None,
 ) -> Callable[[Callable[..., Materialized]], dg.AssetsDefinition]:
     """Return `@dg.asset` as it stands over every daily asset: one table, one key, UTC days.
 
@@ -54,6 +55,7 @@ def daily_asset(
         pool: pool that limits how many runs ask one provider or cluster at a time.
         fresh_within: age after which the asset is late.
         check_specs: the checks that its body reports.
+        path: where it writes, if not into the lake.
     """
     return dg.asset(
         key=asset_key(table, *parts),
@@ -68,7 +70,7 @@ def daily_asset(
             "dagster/column_schema": column_schema(table, settings),
             "dagster/column_lineage": _lineage(table, deps),
             "dagster/table_name": ".".join([table.name, *parts]),
-            "path": "/".join([settings.lake, table.name, *parts, "date=<day>", "data.parquet"]),
+            "path": path or "/".join([settings.lake, table.name, *parts, "date=<day>", "data.parquet"]),
         },
         freshness_policy=dg.FreshnessPolicy.time_window(fail_window=fresh_within),
         backfill_policy=dg.BackfillPolicy.single_run(),

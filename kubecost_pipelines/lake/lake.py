@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
@@ -31,6 +31,7 @@ from kubecost_pipelines.settings.locations import Location
 
 METADATA_KEY = "kubecost_pipelines"
 FILE_NAME = "data.parquet"
+ROWS_PER_BATCH = 16_384
 STALE_SECONDS = 3600
 """Age at which a temporary file is certainly a dead writer's."""
 
@@ -116,6 +117,20 @@ class Lake:
         extra = [name for name in rows.columns if name not in schema]
         columns = {n: rows[n].cast(t) if n in rows.columns else ibis.null().cast(t) for n, t in schema.items()}
         return rows.select(**columns, **{name: rows[name] for name in extra})
+
+    def read_batches(self, table: Table, key: Sequence[str], day: date) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of one day as they lie in its file, a few thousand at a time, without an engine.
+
+        Raises:
+            LakeError: there is no such file.
+        """
+        path = self.path(table, key, day)
+        try:
+            source = self._location.filesystem.open_input_file(path)
+        except FileNotFoundError:
+            raise LakeError(f"{'/'.join([table.name, *key])}: there is no {day}. Materialise it first.") from None
+        with source, pq.ParquetFile(source) as file:
+            yield from read_in_shape(file, table)
 
     def stage(self, table: Table, rows: ir.Table, engine: Backend, complete: Completion | None = None) -> "Staged":
         """Compute `rows` once, so that they can be checked before anything is replaced.
@@ -217,6 +232,17 @@ class Lake:
         with self._location.filesystem.open_input_stream(path) as source, target.open("wb") as sink:
             shutil.copyfileobj(source, sink, 8 << 20)
         return str(target)
+
+
+def read_in_shape(file: pq.ParquetFile, table: Table) -> Iterator[pa.RecordBatch]:
+    """Yield a file's rows in the columns of `table`; a column that an older file lacks is null."""
+    schema = table.arrow_schema()
+    known = [name for name in schema.names if name in file.schema_arrow.names]
+    for batch in file.iter_batches(ROWS_PER_BATCH, columns=known):
+        columns = [
+            batch.column(f.name).cast(f.type) if f.name in known else pa.nulls(batch.num_rows, f.type) for f in schema
+        ]
+        yield pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def _copy(staged: Staged, target: Path, written: Written) -> None:

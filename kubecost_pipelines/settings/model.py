@@ -6,8 +6,10 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, field_validator, model_validator
 
 from kubecost_pipelines.core.bills.tags import ATTRIBUTION_TAGS
+from kubecost_pipelines.core.exports.identity import ExportedCluster, exported_cluster
 from kubecost_pipelines.core.provider_key import Provider, ProviderKey, slug_of
 from kubecost_pipelines.settings.allocation import AllocationSettings
+from kubecost_pipelines.settings.export import ExportSettings, SecretSettings
 
 Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=63)]
 """Ids are text, leading zeros and all. They become path parts and Dagster tags, hence the strict alphabet."""
@@ -113,6 +115,12 @@ class ClusterSettings(_Part):
     )
     provider: Provider | None = Field(None, description="Cloud that it runs in; omit on premises.")
     account: Id | None = Field(None, description="AWS account, GCP project or Azure subscription that it runs in.")
+    region: str | None = Field(None, description="Region that it runs in: part of the keys of its exports.")
+    cluster_id: str | None = Field(
+        None,
+        description="Its id in exports. An EKS ARN is enough: account, region and the exported name are cut from it, "
+        "and it is what a cluster in AWS gets by itself. Defaults to the name elsewhere.",
+    )
     flavour: Literal["auto", "kubecost", "opencost"] = Field(
         "auto", description="API to speak; `auto` asks the server."
     )
@@ -123,6 +131,9 @@ class ClusterSettings(_Part):
     ca_file: str | None = Field(None, description="PEM file of a private certificate authority.")
     retention_days: int = Field(
         15, ge=1, description="Days that the cluster remembers: those of them that are missing are collected every day."
+    )
+    ca_secret: SecretSettings | None = Field(
+        None, description="Instead of `ca_file`, a secret in AWS Secrets Manager that holds the PEM."
     )
     connect_timeout_seconds: float = Field(10, gt=0, description="Time to wait for a connection.")
     read_timeout_seconds: float = Field(120, gt=0, description="Time to wait for the next byte of an answer.")
@@ -140,6 +151,11 @@ class ClusterSettings(_Part):
     @property
     def slug(self) -> str:
         return slug_of(self.name)
+
+    @property
+    def exported(self) -> ExportedCluster:
+        """Who it is in exports."""
+        return exported_cluster(self.name, self.provider, self.account, self.region, self.cluster_id)
 
 
 class Settings(_Part):
@@ -184,6 +200,7 @@ class Settings(_Part):
         (), description="Cloud bills; added to those of `cloud_integration`."
     )
     clusters: tuple[ClusterSettings, ...] = Field((), description="Clusters to read.")
+    export: ExportSettings | None = Field(None, description="Parquet for Athena and QuickSight; omit to write none.")
     cost_metric: CostMetric = Field("effective", description="The cost that estimates are moved to.")
     label_keys: tuple[str, ...] = Field(
         (), description="Tag keys to keep from the bill, each also a column `label_<key>`."
@@ -251,6 +268,9 @@ class Settings(_Part):
         _refuse_duplicates("cloud_stores", [str(store.key) for store in self.cloud_stores], "ProviderKey")
         _refuse_duplicates("clusters", [cluster.name for cluster in self.clusters], "cluster name")
         _refuse_duplicates("clusters", [cluster.slug for cluster in self.clusters], "cluster name (after - becomes _)")
+        if self.export:
+            names = [f"{e.account}/{e.region}/{e.name}" for e in (cluster.exported for cluster in self.clusters)]
+            _refuse_duplicates("clusters", names, "account/region/name in the export")
         _refuse_duplicates("cloud_stores", [s.key.slug for s in self.cloud_stores], "ProviderKey (after - becomes _)")
         return self
 

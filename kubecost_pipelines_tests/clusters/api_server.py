@@ -6,12 +6,12 @@ import socket
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 DAY = date(2026, 10, 1)
@@ -65,6 +65,14 @@ class ApiServer(ThreadingHTTPServer):
         """Let `route` give these replies; `route?total` are its answers to `aggregate=cluster`."""
         self.replies[route] = list(replies)
 
+    def answer(self, route: str, query: Mapping[str, str]) -> Reply:
+        """Return what to answer now."""
+        replies = self.replies.get(route, [NOT_FOUND])
+        return replies.pop(0) if len(replies) > 1 else replies[0]
+
+
+Server = TypeVar("Server", bound=ApiServer)
+
 
 class _Handler(BaseHTTPRequestHandler):
     server: ApiServer
@@ -75,8 +83,7 @@ class _Handler(BaseHTTPRequestHandler):
         route = f"{url.path}?total" if query.get("aggregate") == "cluster" else url.path
         self.server.asked[route].append(query)
         self.server.headers.append(dict(self.headers.items()))
-        replies = self.server.replies.get(route, [NOT_FOUND])
-        self._send(replies.pop(0) if len(replies) > 1 else replies[0])
+        self._send(self.server.answer(route, query))
 
     def _send(self, reply: Reply) -> None:
         if reply.drop:
@@ -99,8 +106,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serve() -> Iterator[ApiServer]:
-    with ApiServer() as server:
+def serving(server: Server) -> Iterator[Server]:
+    """Serve with a server of one's own."""
+    with server:
         thread = Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()
         try:
@@ -108,6 +116,10 @@ def serve() -> Iterator[ApiServer]:
         finally:
             server.shutdown()
             thread.join()
+
+
+def serve() -> AbstractContextManager[ApiServer]:
+    return serving(ApiServer())
 
 
 def allocation(name: str = "prod/n1/shop/web-1/web", **fields: Any) -> Item:

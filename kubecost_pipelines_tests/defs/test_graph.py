@@ -150,3 +150,32 @@ def test_importing_the_definitions_reads_nothing() -> None:
     )
 
     assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
+
+
+def test_an_export_follows_reconciled_allocations_and_glue_follows_it() -> None:
+    export = {"location": "s3://costs/exports", "glue": {"database": "costs"}}
+    settings = Settings.model_validate({**SETTINGS.model_dump(), "export": export})
+    found = {spec.key.to_user_string(): spec for spec in build_definitions(settings).resolve_all_asset_specs()}
+
+    exported, registered = found["allocation_export/prod-eks-1"], found["glue_partitions/prod-eks-1"]
+
+    assert [dep.asset_key.to_user_string() for dep in exported.deps] == ["reconciled_allocations/prod-eks-1"]
+    assert [dep.asset_key.to_user_string() for dep in registered.deps] == ["allocation_export/prod-eks-1"]
+    assert exported.group_name == registered.group_name == "export"
+    assert exported.metadata["path"] == "s3://costs/exports"
+    schema = exported.metadata["dagster/column_schema"]
+    assert len(schema.columns) == 58
+    assert all(column.description for column in schema.columns)
+    lineage = exported.metadata["dagster/column_lineage"].deps_by_column["cpuCost"]
+    assert [one.column_name for one in lineage] == ["cpu_cost"]
+
+
+def test_an_export_of_estimates_follows_the_allocations_and_can_be_switched_off() -> None:
+    export = {"location": "file:///exports", "source": "estimates"}
+    settings = Settings.model_validate({**SETTINGS.model_dump(), "export": export})
+    switched_off = settings.model_copy(update={"off": ("export",)})
+
+    [with_it] = [s for s in build_definitions(settings).resolve_all_asset_specs() if s.group_name == "export"]
+
+    assert [dep.asset_key.to_user_string() for dep in with_it.deps] == ["allocations/prod-eks-1"]
+    assert not [s for s in build_definitions(switched_off).resolve_all_asset_specs() if s.group_name == "export"]

@@ -145,7 +145,7 @@ def test_the_native_tables_partitions_are_computed(applied: Applied) -> None:
         "projection.date.type": "date",
         "projection.date.format": "yyyy-MM-dd",
         "projection.date.range": "2026-10-01,NOW",
-        "storage.location.template": "s3://lantern-costs/exports/cluster=${cluster}/date=${date}",
+        "storage.location.template": "s3://lantern-costs/exports/cluster=${cluster}/date=${date}/allocations",
     }
 
 

@@ -1,0 +1,99 @@
+"""Exporting: the rows of a day, from the lake or from the cluster, on their way to the bucket.
+
+Knows neither Dagster nor the command line: both call it.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from kubecost_pipelines.clusters import ClusterClient
+from kubecost_pipelines.core.tables import ALLOCATIONS, RECONCILED_ALLOCATIONS, Table
+from kubecost_pipelines.settings import ClusterSettings, ExportSettings
+from kubecost_pipelines.sinks import ExportError, SourceRows
+
+if TYPE_CHECKING:
+    from ibis.backends.duckdb import Backend
+
+    from kubecost_pipelines.lake import Lake
+
+
+def source_table(export: ExportSettings) -> Table:
+    """Return the table that the settings want exported."""
+    return RECONCILED_ALLOCATIONS if export.source == "reconciled" else ALLOCATIONS
+
+
+def rows_of_lake(
+    lake: "Lake", engine: "Backend", cluster: ClusterSettings, export: ExportSettings, day: date
+) -> SourceRows:
+    """Return a day's rows as the lake has them.
+
+    Raises:
+        ExportError: the lake does not have that day.
+    """
+    table, key = source_table(export), [cluster.name]
+    known = lake.describe(table, key, day)
+    if known is None:
+        raise ExportError(
+            f"{table.name}/{cluster.name}: the lake has no {day}. Materialise it first, or let `export.source` be "
+            "`estimates`."
+        )
+    collected = known if table is ALLOCATIONS else lake.describe(ALLOCATIONS, key, day)
+    sums: Mapping[str, object] = collected.sums if collected else {}
+    total = "total_cost" if table is RECONCILED_ALLOCATIONS else "reported_total_cost"
+    rows = SourceRows(
+        table,
+        lake.read_batches(table, key, day),
+        float(str(sums.get("reported_total_cost", "nan"))),
+        fingerprint(known.rows, sorted(known.sums.items()), sorted(known.inputs.items())),
+        float(known.sums[total]) if total in known.sums else None,
+    )
+    if export.aggregation == "container":
+        return rows
+    from kubecost_pipelines.core.exports.aggregation import aggregate  # noqa: PLC0415 - Ibis takes a second
+
+    summed = aggregate(lake.read(table, key, [day], engine), table, export.aggregation)
+    return replace(rows, batches=_in_shape(summed.to_pyarrow(), table))
+
+
+def rows_of_cluster(client: ClusterClient, export: ExportSettings, day: date, scratch: Path) -> SourceRows:
+    """Ask the cluster for a day, and return its estimates; without a lake.
+
+    Raises:
+        ClusterError: no answer, or one that cannot be trusted.
+        ExportError: the settings want reconciled rows, which only the lake has.
+    """
+    if export.source == "reconciled":
+        raise ExportError(f"{client.cluster.name}: reconciled rows come from the lake. Materialise the export instead.")
+    file = scratch / f"allocations-{day}.parquet"
+    fetched = client.fetch_allocations(day, file)
+    total = fetched.reported_cost
+    rows = SourceRows(ALLOCATIONS, _batches(file), total, fingerprint(fetched.rows, fetched.total_cost, total), total)
+    if export.aggregation == "container":
+        return rows
+    from kubecost_pipelines.core.exports.aggregation import aggregate  # noqa: PLC0415 - as above
+    from kubecost_pipelines.lake import open_engine  # noqa: PLC0415
+
+    with open_engine("400MB", scratch) as engine:
+        summed = aggregate(engine.read_parquet(file), ALLOCATIONS, export.aggregation).to_pyarrow()
+    return replace(rows, batches=_in_shape(summed, ALLOCATIONS))
+
+
+def fingerprint(*parts: object) -> str:
+    """Return what tells one state of a source from another."""
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+def _batches(file: Path) -> Iterator[pa.RecordBatch]:
+    with pq.ParquetFile(file) as opened:
+        yield from opened.iter_batches(16_384)
+
+
+def _in_shape(rows: pa.Table, table: Table) -> list[pa.RecordBatch]:
+    return rows.cast(table.arrow_schema()).to_batches(16_384)

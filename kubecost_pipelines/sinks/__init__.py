@@ -1,0 +1,25 @@
+"""Sinks: what gets our results: a bucket or folder of Parquet, and the Glue tables through which Athena reads it.
+
+A file is there whole or not at all, and says of itself what it holds.
+"""
+
+from kubecost_pipelines.sinks.buckets import Bucket, open_bucket
+from kubecost_pipelines.sinks.errors import ExportError
+from kubecost_pipelines.sinks.exporter import ExportedDay, ExportedFile, SourceRows, export_day
+from kubecost_pipelines.sinks.glue import GlueCatalog, Registered
+from kubecost_pipelines.sinks.index import ExportIndex
+from kubecost_pipelines.sinks.manifest import Manifest
+
+__all__ = [
+    "Bucket",
+    "ExportError",
+    "ExportIndex",
+    "ExportedDay",
+    "ExportedFile",
+    "GlueCatalog",
+    "Manifest",
+    "Registered",
+    "SourceRows",
+    "export_day",
+    "open_bucket",
+]

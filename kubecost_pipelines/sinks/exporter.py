@@ -1,0 +1,175 @@
+"""Exporter: one day of one cluster, written to scratch, proved, and put at its final keys."""
+
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import date
+from math import isclose
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from kubecost_pipelines import __version__
+from kubecost_pipelines.core.exports.drop_in import drop_in_columns, to_drop_in
+from kubecost_pipelines.core.exports.keys import drop_in_key, native_key
+from kubecost_pipelines.core.exports.native import native_tables, to_native
+from kubecost_pipelines.core.tables import Table
+from kubecost_pipelines.settings import ClusterSettings, ExportSettings
+from kubecost_pipelines.sinks.buckets import Bucket
+from kubecost_pipelines.sinks.errors import ExportError
+from kubecost_pipelines.sinks.manifest import Manifest
+
+ROWS_PER_GROUP = 65_536
+"""Held in memory before they are written: large enough for Athena to skip groups."""
+
+DROP_IN = "drop_in"
+
+
+@dataclass(frozen=True)
+class SourceRows:
+    """A day of `allocations` or `reconciled_allocations`, on its way.
+
+    Args:
+        table: which of the two.
+        batches: its rows.
+        cluster_total: what the cluster itself said that the day costs when it was collected.
+        fingerprint: tells one state of the source from another.
+        total_cost: Σ that the rows must have, from elsewhere; None where nobody knows.
+    """
+
+    table: Table
+    batches: Iterable[pa.RecordBatch] = field(repr=False)
+    cluster_total: float
+    fingerprint: str
+    total_cost: float | None
+
+
+@dataclass(frozen=True)
+class ExportedFile:
+    """One file, as it lies in the bucket."""
+
+    table: str
+    key: str
+    uri: str
+    tag: str
+    bytes: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class ExportedDay:
+    """The files of one day; the last is the one that says "complete"."""
+
+    day: date
+    manifest: Manifest
+    files: tuple[ExportedFile, ...]
+
+
+def export_day(
+    source: SourceRows, day: date, cluster: ClusterSettings, export: ExportSettings, bucket: Bucket, scratch: Path
+) -> ExportedDay:
+    """Write a day in the configured layouts.
+
+    Nothing is put into the bucket before all of it is written and adds up, and each file goes there in one request.
+
+    Raises:
+        ExportError: there are no rows, they do not add up to what the source says, or the bucket refuses.
+    """
+    with ExitStack() as stack:
+        writers = {
+            table: _Writer(scratch / f"{table}-{day}.parquet", schema, options)
+            for table, (schema, options) in _schemas(source.table, export).items()
+        }
+        for writer in writers.values():
+            stack.callback(writer.discard)
+        columns = drop_in_columns(export.labels, export.annotations)
+        total_name = "total_cost" if export.source == "reconciled" else "reported_total_cost"
+        rows, total_cost = 0, 0.0
+        for batch in source.batches:
+            rows += batch.num_rows
+            total_cost += _sum(batch.column(total_name))
+            if "native" in export.layouts:
+                for table, made in to_native(batch, source.table).items():
+                    writers[table].add(made)
+            if DROP_IN in export.layouts:
+                writers[DROP_IN].add(to_drop_in(batch, cluster.exported, day, columns))
+        _prove(source, day, cluster, rows, total_cost)
+        manifest = Manifest(rows, total_cost, source.cluster_total, export.source, source.fingerprint, __version__)
+        files = []
+        for table, writer in writers.items():
+            writer.close(manifest)
+            key = drop_in_key(cluster.exported, day) if table == DROP_IN else native_key(cluster.name, day, table)
+            files.append((table, key, writer))
+        done = tuple(_put(table, key, writer, manifest, bucket) for table, key, writer in files)
+    return ExportedDay(day, manifest, done)
+
+
+def _put(table: str, key: str, writer: "_Writer", manifest: Manifest, bucket: Bucket) -> ExportedFile:
+    tag = bucket.put(key, writer.path, manifest)
+    return ExportedFile(table, key, bucket.uri(key), tag, writer.path.stat().st_size, writer.rows)
+
+
+def _schemas(source: Table, export: ExportSettings) -> dict[str, tuple[pa.Schema, Mapping[str, Any]]]:
+    """Return the files of a day in the order in which they are put: the allocations last, for they say "complete"."""
+    wanted: dict[str, tuple[pa.Schema, Mapping[str, Any]]] = {}
+    if "native" in export.layouts:
+        tables = native_tables(source)
+        zstd = {"compression": "zstd", "compression_level": 6}
+        wanted |= {table: (schema, zstd) for table, schema in reversed(tables.items())}
+    if DROP_IN in export.layouts:
+        columns = drop_in_columns(export.labels, export.annotations)
+        schema = pa.schema([(column.name, column.type) for column in columns])
+        wanted[DROP_IN] = (schema, {"compression": "snappy"})
+    return wanted
+
+
+class _Writer:
+    """Gathers rows into groups, and writes them to a file of the scratch folder."""
+
+    def __init__(self, path: Path, schema: pa.Schema, options: Mapping[str, Any]) -> None:
+        self.path, self.rows = path, 0
+        self._writer = pq.ParquetWriter(path, schema, version="2.6", **options)
+        self._pending: list[pa.RecordBatch] = []
+        self._pending_rows = 0
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        self._pending.append(batch)
+        self._pending_rows += batch.num_rows
+        self.rows += batch.num_rows
+        if self._pending_rows >= ROWS_PER_GROUP:
+            self._flush()
+
+    def close(self, manifest: Manifest) -> None:
+        self._flush()
+        self._writer.add_key_value_metadata(manifest.as_metadata())
+        self._writer.close()
+
+    def discard(self) -> None:
+        self._writer.close()
+        self.path.unlink(missing_ok=True)
+
+    def _flush(self) -> None:
+        if self._pending_rows:
+            self._writer.write_table(pa.Table.from_batches(self._pending), row_group_size=2 * ROWS_PER_GROUP)
+        self._pending, self._pending_rows = [], 0
+
+
+def _sum(values: Any) -> float:
+    return float(pc.sum(values).as_py() or 0.0)
+
+
+def _prove(source: SourceRows, day: date, cluster: ClusterSettings, rows: int, total_cost: float) -> None:
+    what = f"{cluster.name}: {day}"
+    if not rows:
+        raise ExportError(
+            f"{what}: {source.table.name} has no rows for that day; nothing is written. Materialise it again if the "
+            "cluster ran."
+        )
+    if source.total_cost is not None and not isclose(total_cost, source.total_cost, rel_tol=1e-9, abs_tol=1e-9):
+        raise ExportError(
+            f"{what}: the rows of {source.table.name} add up to {total_cost}, its file says {source.total_cost}; "
+            "nothing is written. Materialise that day again."
+        )
