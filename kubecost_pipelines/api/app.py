@@ -1,6 +1,6 @@
 """App: the routes of one deployment behind their guard."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -10,10 +10,14 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
 
 from kubecost_pipelines import __version__
 from kubecost_pipelines.api.cost_routes import CostRoutes
 from kubecost_pipelines.api.errors import ApiError
+from kubecost_pipelines.api.guard import Guard, Role
+from kubecost_pipelines.api.health import Metrics, health_routes
+from kubecost_pipelines.api.operation_routes import OperationRoutes
 from kubecost_pipelines.operations.serving import Serving
 from kubecost_pipelines.serving.reader import QueryTooLongError, StoreNotReadyError
 from kubecost_pipelines.settings import Settings
@@ -23,10 +27,21 @@ def build_app(
     settings: Settings,
     serving: Serving | None = None,
     *,
+    tokens: Mapping[Role, str] | None = None,
+    is_limited: bool = False,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> FastAPI:
-    """Return the ASGI application; nothing is read before it starts."""
+    """Return the ASGI application; nothing is read before it starts.
+
+    Args:
+        settings: the deployment.
+        serving: its serving store; made from the settings when omitted.
+        tokens: role -> token; without any, only the loopback's name is answered to.
+        is_limited: whether requests are counted per caller.
+        clock: what time it is.
+    """
     store = serving or Serving(settings)
+    metrics, guards = Metrics(store), list[Guard]()
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -45,6 +60,14 @@ def build_app(
     )
     app.state.settings, app.state.serving = settings, store
     app.include_router(CostRoutes(settings, store, clock).router)
+    app.include_router(OperationRoutes(settings, lambda: guards[0], clock).router)
+    app.include_router(health_routes(store, metrics))
+
+    def guarded(inner: ASGIApp) -> Guard:
+        guards[:] = [Guard(metrics.counted(inner), tokens or {}, is_limited=is_limited)]
+        return guards[0]
+
+    app.add_middleware(guarded)
     _answer_errors(app)
     _describe(app)
     return app

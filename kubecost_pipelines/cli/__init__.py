@@ -51,11 +51,18 @@ def check(as_json: bool) -> None:
 @cli.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=int, default=9090, show_default=True, help="Port to listen on.")
-def serve(host: str, port: int) -> None:
-    """Serve the HTTP API, as Kubecost and OpenCost do, over your lake."""
+@click.option(
+    "--audit-log", type=click.Path(dir_okay=False, path_type=Path), help="File to which every operation is added."
+)
+def serve(host: str, port: int, audit_log: Path | None) -> None:
+    """Serve the HTTP API, as Kubecost and OpenCost do, over your lake.
+
+    Beyond the loopback interface a token is needed: $KUBECOST_PIPELINES_READ_TOKEN, $KUBECOST_PIPELINES_OPERATE_TOKEN,
+    or files that the same names with _FILE name.
+    """
     from kubecost_pipelines.cli.serve import run_server  # noqa: PLC0415 - as above
 
-    run_server(host, port)
+    run_server(host, port, audit_log)
 
 
 cli.add_command(rebuild)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from kubecost_pipelines.core.tables import ADJUSTED_RESOURCES, label_column
 
 ALLOCATIONS, ASSETS, CLOUD_COSTS, OUT_OF_CLUSTER = "allocations", "assets", "cloud_costs", "out_of_cluster"
+CONNECTIONS = "connection_status"
 
 COSTS = tuple(f"{name}_cost" for name in ADJUSTED_RESOURCES)
 ADJUSTMENTS = tuple(f"{name}_cost_adjustment" for name in ADJUSTED_RESOURCES)

@@ -37,6 +37,7 @@ _NAMES = {
     tables.ASSET_COSTS.name: ASSETS,
     tables.CLOUD_BILLING.name: CLOUD_COSTS,
     tables.CLOUD_ASSETS.name: OUT_OF_CLUSTER,
+    tables.CONNECTION_STATUS.name: serving.CONNECTIONS,
 }
 """Table of the lake -> table of the store. Allocations count only where they are not reconciled yet."""
 
@@ -262,6 +263,8 @@ class _Writer:
     def _rows_of(self, name: str, source: str) -> str:
         if name == ALLOCATIONS:
             return _allocation_rows(source, self._label_keys)
+        if name == serving.CONNECTIONS:
+            return f"SELECT * FROM {source}"
         return _asset_rows(source) if name == ASSETS else _cloud_rows(source)
 
     def _sum_again(self, name: str, days: Sequence[date]) -> None:
