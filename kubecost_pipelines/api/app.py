@@ -95,10 +95,6 @@ def _answer_errors(app: FastAPI) -> None:
     async def _too_long(_request: Request, error: QueryTooLongError) -> Response:
         return failure(503, str(error))
 
-    @app.exception_handler(Exception)
-    async def _fault(_request: Request, _error: Exception) -> Response:
-        return failure(500, "this is a fault of ours: please report it with the line of the log that has this request.")
-
     @app.exception_handler(RequestValidationError)
     async def _invalid(_request: Request, error: RequestValidationError) -> Response:
         lines = [f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in error.errors()]

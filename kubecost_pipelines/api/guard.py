@@ -167,6 +167,10 @@ class Guard:
         except ApiError as error:
             body = {"code": error.code, "message": error.message}
             await JSONResponse(body, error.code, error.headers)(scope, receive, send_guarded)
+        except Exception:
+            LOG.exception("request %s failed", request_id)
+            message = f"this is a fault of ours: please report it with the log of request {request_id}."
+            await JSONResponse({"code": 500, "message": message}, 500)(scope, receive, send_guarded)
         finally:
             line = {
                 "request": request_id,
@@ -207,7 +211,7 @@ class Guard:
             self._failures.wait(address, now)
             raise ApiError(
                 401,
-                "a token is needed: send `Authorization: Bearer <token>`, or it as the password of basic authentication.",
+                "a token is needed: `Authorization: Bearer <token>`, or the token as password of basic authentication.",
                 {"WWW-Authenticate": 'Basic realm="kubecost-pipelines", charset="UTF-8"'},
             )
         role: Role = "operate" if "operate" in known else "read"

@@ -40,7 +40,7 @@ _TITLES: dict[Pipeline, str] = {
 _ASSETS, _RECONCILIATION = "/model/etl/asset/cloud", "/model/etl/asset/reconciliation"
 PATHS: dict[str, tuple[Verb, Pipeline]] = {
     **{
-        f"{prefix}/{verb}": (verb, "cloud-assets")  # type: ignore[misc]
+        f"{prefix}/{verb}": (verb, "cloud-assets")
         for prefix in (_ASSETS, "/model/etl/cloudUsage", "/model/cloudCost", "/cloudCost")
         for verb in ("rebuild", "repair")
     },

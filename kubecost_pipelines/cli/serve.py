@@ -19,7 +19,7 @@ def run_server(host: str, port: int, audit_log: Path | None) -> None:
     settings = load_settings()
     if settings is None:
         sys.exit(
-            "There is no kubecost-pipelines.yaml here, and KUBECOST_PIPELINES_CONFIG names none: nothing to serve."
+            "Nothing to serve: there is no kubecost-pipelines.yaml here, and KUBECOST_PIPELINES_CONFIG names none."
         )
     try:
         tokens = read_tokens()
@@ -27,8 +27,8 @@ def run_server(host: str, port: int, audit_log: Path | None) -> None:
         sys.exit(str(error))
     if not tokens and not is_loopback(host):
         sys.exit(
-            f"{host} can be reached from elsewhere, and no token protects it: set {' or '.join(TOKEN_VARIABLES.values())} "
-            "(or the same with _FILE), or listen on 127.0.0.1."
+            f"{host} can be reached from elsewhere, and no token protects it: set "
+            f"{' or '.join(TOKEN_VARIABLES.values())} (or the same with _FILE), or listen on 127.0.0.1."
         )
     _write_logs(audit_log)
     app = build_app(settings, tokens=tokens, is_limited=not is_loopback(host))
