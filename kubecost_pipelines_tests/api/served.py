@@ -99,7 +99,7 @@ class Server:
     url: str
     serving: Serving
 
-    def get(self, path: str, *, headers: Mapping[str, str] | None = None, **parameters: Any) -> requests.Response:
+    def get(self, path: str, headers: Mapping[str, str] | None = None, /, **parameters: Any) -> requests.Response:
         return requests.get(f"{self.url}{path}", params=parameters, headers=dict(headers or {}), timeout=30)
 
     def data(self, path: str, **parameters: Any) -> Any:
