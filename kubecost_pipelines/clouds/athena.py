@@ -86,8 +86,11 @@ class AthenaStore:
         """
         with self._in_aws_words():
             described = self._describe()
-            files = _of_these(self._list(described["StorageDescriptor"]["Location"]), window)
-        inputs = {file["Key"]: file["ETag"] for file in files} or {"table": str(described.get("UpdateTime", ""))}
+            there = self._list(described["StorageDescriptor"]["Location"])
+        files = _of_these(there, window)
+        inputs = {file["Key"]: file["ETag"] for file in files}
+        if not there:
+            inputs = {"table": str(described.get("UpdateTime", ""))}
         size = sum(file["Size"] for file in files)
         return answer(fingerprint_of(inputs), since, size, limit_bytes, lambda: self.read_billing(window, engine))
 

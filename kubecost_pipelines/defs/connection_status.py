@@ -131,5 +131,5 @@ def _keep(tools: Tools, store: CloudStoreSettings, row: dict[str, Any]) -> None:
 
 def _as_check(row: dict[str, Any]) -> dg.AssetCheckResult:
     is_good = row["status"] == ConnectionStatus.SUCCESSFUL_CONNECTION
-    words = f"{row['status']}: {row['detail']}. {row['cure']}".strip()
+    words = f"{row['status']}: {row['detail'].removesuffix('.')}. {row['cure']}".strip()
     return dg.AssetCheckResult(check_name=CHECK, passed=is_good, description=words, metadata={"status": row["status"]})

@@ -118,6 +118,23 @@ def test_athena_gives_what_the_files_give_and_leaves_nothing(server: S3Server, e
     assert server.client().list_objects_v2(Bucket="results")["KeyCount"] == 0
 
 
+def test_what_has_changed_is_asked_of_the_bucket_and_queried_when_it_is_new(
+    server: S3Server, engine: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = CloudStoreSettings(provider="aws", id="111122223333", export=(DATA / "aws/bills/cur").as_uri())
+    opened = open_store(store(server), (), tmp_path)
+
+    first = opened.changes(OCTOBER, "", engine, 1 << 40)
+    monkeypatch.setattr(AthenaStore, "_unload", None)  # a query would fail
+
+    of_files = open_store(files, (), tmp_path).changes(OCTOBER, "", engine, 1 << 40)
+    assert set(first.days or {}) == set(of_files.days or {}) == set(OCTOBER.days)
+    assert opened.changes(OCTOBER, first.fingerprint, engine, 1 << 40).days is None
+    assert "more than `digest_megabytes`" in opened.changes(OCTOBER, "", engine, 1).note
+    september = Window.of_days(date(2026, 9, 1), date(2026, 9, 30))
+    assert opened.changes(september, "", engine, 1).days == {}  # the bucket has none of its files
+
+
 @pytest.mark.parametrize(
     ("partitions", "words"),
     [

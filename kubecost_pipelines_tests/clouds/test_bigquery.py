@@ -147,6 +147,29 @@ def test_only_daily_rows_of_the_days_partitions_are_asked_for(
     assert options.maximum_bytes_billed == 12345
 
 
+def test_a_line_that_google_adds_changes_its_day_alone(server: str, engine: Backend, tmp_path: Path) -> None:
+    client = connect(server)
+    table = bigquery.Table(f"{PROJECT}.billing.growing", [*SCHEMA, Field("export_time", "TIMESTAMP")])
+    client.create_table(table)
+    lines = gzip.decompress((DATA / "gcp/jsonl/202610_bigquery.jsonl.gz").read_bytes()).decode().splitlines()
+    days = [[one for one in map(shaped, lines) if one["export_day"] == f"2026-10-0{day}"][:20] for day in (1, 2)]
+    rows = [row | {"export_time": "2026-10-03T00:00:00Z"} for day in days for row in day]
+    assert client.insert_rows_json(table, rows) == []
+    opened = open_store(store(server, "billing.growing"), (), tmp_path)
+
+    first = opened.changes(THREE_DAYS, "", engine, 1 << 40)
+    same = opened.changes(THREE_DAYS, first.fingerprint, engine, 1 << 40)
+    late = [days[1][0] | {"cost": 7.5, "export_time": "2026-10-05T00:00:00Z"}]
+    assert client.insert_rows_json(table, late) == []
+    second = opened.changes(THREE_DAYS, first.fingerprint, engine, 1 << 40)
+
+    assert first.days is not None
+    assert second.days is not None
+    assert sorted(first.days) == THREE_DAYS.days[:2]
+    assert same.days is None
+    assert {day for day in first.days if first.days[day] != second.days[day]} == {date(2026, 10, 2)}
+
+
 def test_a_table_divided_by_the_time_of_arrival_is_read_by_it(tmp_path: Path) -> None:
     table = bigquery.Table(f"{PROJECT}.billing.export", SCHEMA)
     table.time_partitioning = bigquery.TimePartitioning()
