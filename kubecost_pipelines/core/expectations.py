@@ -137,8 +137,8 @@ EVERY_CLUSTER_IS_THERE = Expectation(
 )
 EVERY_BILL_IS_THERE = Expectation(
     "every_bill_is_there",
-    "Every bill has been reconciled for the day; what one that has not would claim keeps its estimate. Cure: look at "
-    "its cloud_billing and connection_status; the day is made again when it comes.",
+    "Every bill has its part of the day; without it in-cluster assets keep their estimate, and external cost is left "
+    "out. Cure: look at its cloud_billing and connection_status; the day is made again when it comes.",
     lambda rows: rows,
     severity="warn",
 )

@@ -6,10 +6,11 @@ import dagster as dg
 import ibis
 import ibis.expr.types as ir
 
-from kubecost_pipelines.core.expectations import EXTERNAL_EXPECTATIONS
+from kubecost_pipelines.core.expectations import EVERY_BILL_IS_THERE, EXTERNAL_EXPECTATIONS
 from kubecost_pipelines.core.external_costs import labelled_costs, match_external, names_of
 from kubecost_pipelines.core.tables import ALLOCATIONS, CLOUD_ASSETS, EXTERNAL_COSTS
 from kubecost_pipelines.core.window import Window
+from kubecost_pipelines.defs.completeness import name_missing
 from kubecost_pipelines.defs.describing import asset_key, check_spec, daily_asset
 from kubecost_pipelines.defs.reporting import SHOWN, Materialized, Report, as_table, window_of
 from kubecost_pipelines.defs.workbench import Tools, Workbench
@@ -31,18 +32,20 @@ def build_external_costs(settings: Settings) -> dg.AssetsDefinition:
         [],
         deps=deps,
         group="costs",
-        check_specs=[check_spec(key, one) for one in EXTERNAL_EXPECTATIONS],
+        check_specs=[check_spec(key, one) for one in (*EXTERNAL_EXPECTATIONS, EVERY_BILL_IS_THERE)],
     )
     def external_costs(context: dg.AssetExecutionContext, workbench: dg.ResourceParam[Workbench]) -> Materialized:
         with workbench.open() as tools:
             window = window_of(context)
             report = Report(context, settled=tools.settled(window.days))
             for month in window.by_month():
+                bills = {str(store.key): store.key.parts for store in stores}
+                missing = name_missing(tools, report, EVERY_BILL_IS_THERE, CLOUD_ASSETS, bills, month.days)
                 staged = tools.lake.stage(EXTERNAL_COSTS, _external(tools, month), tools.engine)
                 for expectation in EXTERNAL_EXPECTATIONS:
                     report.check(expectation, staged.rows)
                 report.metadata["external_cost"] = as_table(_by_name(staged.rows).to_pyarrow().to_pylist())
-                report.add(tools.lake.publish(staged, [], month.days))
+                report.add(tools.lake.publish(staged, [], month.days, details=missing))
             return report.result()
 
     return external_costs

@@ -12,7 +12,7 @@ from kubecost_pipelines.definitions import build_definitions
 from kubecost_pipelines.settings import CloudStoreSettings, ClusterSettings
 from kubecost_pipelines_tests.defs.test_graph import SETTINGS
 from kubecost_pipelines_tests.living import Living, live, rows_of
-from kubecost_pipelines_tests.replay import Replay, serve_replay
+from kubecost_pipelines_tests.replay import DATA, Replay, serve_replay
 
 pytestmark = pytest.mark.xdist_group("running_by_itself")
 COLLECT, ASSETS = "collect_prod_eks_1", "in_cluster_assets/prod-eks-1"
@@ -32,7 +32,7 @@ def deployed(
     with serve_replay() as replay:
         options: dict[str, Any] = {"provider": "aws", "account": "111122223333", "max_attempts": 1, "retention_days": 5}
         cluster = ClusterSettings(name="prod-eks-1", endpoint=replay.endpoint, **options)
-        with live(folder, stores, [cluster, *more], off=("allocations",), **settings) as living:
+        with live(folder, stores, [cluster, *more], **{"off": ("allocations",), **settings}) as living:
             yield living, replay
 
 
@@ -111,6 +111,28 @@ def test_a_cluster_that_is_down_keeps_nobody_waiting_and_is_named(tmp_path: Path
         assert again == []
         assert living.metadata("asset_inventory", "2026-10-05")["missing"] == ["down"]
         assert living.last_check("asset_inventory", "every_cluster_is_there") is False
+
+
+def test_a_change_runs_through_the_graph_once_and_then_all_is_quiet(tmp_path: Path) -> None:
+    export = (DATA / "aws/bills/cur").as_uri()
+    bill = CloudStoreSettings(provider="aws", id="111122223333", export=export)
+    with deployed(tmp_path, bill, start_date="2026-10-05", off=()) as (living, _):
+        living.at("2026-10-06", 14).strike(COLLECT)
+        living.tick(SENSOR)
+
+        ran = living.follow()
+        again = living.follow()
+
+    made = [asset for run in ran if run.success for asset in run.assets]
+    assert sorted(made) == [
+        "asset_costs",
+        "asset_inventory",
+        "cloud_assets/aws/111122223333",
+        "external_costs",
+        "reconciled_allocations/prod-eks-1",
+        "reconciled_assets/aws/111122223333",
+    ]
+    assert again == []
 
 
 def test_an_outage_of_the_provider_is_a_skipped_tick_and_a_status(tmp_path: Path) -> None:
