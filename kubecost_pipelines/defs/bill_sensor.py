@@ -62,37 +62,33 @@ def build_bill_sensor(settings: Settings, store: CloudStoreSettings) -> dg.Senso
     def bill_changes(context: dg.SensorEvaluationContext, workbench: dg.ResourceParam[Workbench]) -> dg.SensorResult:
         if run := unfinished_run(context.instance, "dagster/sensor_name", context.sensor_name):
             return dg.SensorResult(skip_reason=f"Run {run} still reads the days of an earlier tick.")
-        with workbench.open() as tools:
-            return _tick(context, tools, store, pace)
+        cursor, notes = Cursor.from_text(context.cursor), list[str]()
+        # Most ticks end here: nothing is opened for them.
+        if questions := due_questions(cursor, workbench.clock(), settings.start_date, pace):
+            with workbench.open() as tools:
+                is_reachable, words = report_connection(tools, store, context.instance)
+                if not is_reachable:
+                    return dg.SensorResult(skip_reason=words)
+                cursor = _ask(context, tools, store, cursor, questions, pace, notes)
+        requested, cursor = next_days(cursor, workbench.clock(), settings.start_date, settings.settle_after, pace)
+        if cursor.waiting:
+            context.log.info(f"{len(cursor.waiting)} more days wait for the next ticks.")
+        if requested:
+            return dg.SensorResult(
+                run_requests=[_request(store, cursor, days) for days in requested], cursor=cursor.to_text()
+            )
+        asked = "Nothing has changed" if questions else f"Asked less than {pace.refresh} ago"
+        return dg.SensorResult(skip_reason=" ".join([f"{asked}.", *notes]), cursor=cursor.to_text())
 
     return bill_changes
 
 
-def _tick(context: dg.SensorEvaluationContext, tools: Tools, store: CloudStoreSettings, pace: Pace) -> dg.SensorResult:
-    start = tools.settings.start_date
-    cursor = Cursor.from_text(context.cursor)
-    questions = due_questions(cursor, tools.now, start, pace)
-    notes: list[str] = []
-    if questions:
-        is_reachable, words = report_connection(tools, store, context.instance)
-        if not is_reachable:
-            return dg.SensorResult(skip_reason=words)
-        cursor = _ask(context, tools, store, cursor, questions, pace, notes)
-    requested, cursor = next_days(cursor, tools.now, start, tools.settings.settle_after, pace)
-    if not requested:
-        asked = "Nothing has changed" if questions else f"Asked less than {pace.refresh} ago"
-        return dg.SensorResult(skip_reason=" ".join([f"{asked}.", *notes]), cursor=cursor.to_text())
-    if cursor.waiting:
-        context.log.info(f"{len(cursor.waiting)} more days wait for the next ticks.")
-    requests = [
-        dg.RunRequest(
-            run_key=f"{store.key}:{run_key(cursor, days)}",
-            asset_selection=[asset_key(CLOUD_BILLING, *store.key.parts)],
-            tags=range_tags(days),
-        )
-        for days in requested
-    ]
-    return dg.SensorResult(run_requests=requests, cursor=cursor.to_text())
+def _request(store: CloudStoreSettings, cursor: Cursor, days: Sequence[date]) -> dg.RunRequest:
+    return dg.RunRequest(
+        run_key=f"{store.key}:{run_key(cursor, days)}",
+        asset_selection=[asset_key(CLOUD_BILLING, *store.key.parts)],
+        tags=range_tags(days),
+    )
 
 
 def _ask(
