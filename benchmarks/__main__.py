@@ -25,6 +25,8 @@ class Measured:
 
     cpu_seconds: float
     peak_mb: float
+    megabytes: float = 0.0
+    """What it wrote, where that counts."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,15 @@ def cpu_ratio(ours: Measured, baseline: Measured) -> float:
 
 def cpu_seconds(ours: Measured, _: Measured) -> float:
     return ours.cpu_seconds
+
+
+def size_ratio(ours: Measured, baseline: Measured) -> float:
+    return ours.megabytes / baseline.megabytes
+
+
+def cpu_change(ours: Measured, baseline: Measured) -> float:
+    """How far two works that should take as long are apart."""
+    return abs(ours.cpu_seconds / baseline.cpu_seconds - 1)
 
 
 FIGURES = {
@@ -79,6 +90,27 @@ FIGURES = {
         "≤ 60 MB more",
         lambda ours, baseline: ours.peak_mb - baseline.peak_mb,
         60,
+    ),
+    # Exports are measured as a whole process: start, imports, the cluster's answer, the object in the bucket.
+    "export-10k": Figure("export 10,000 allocations", "export_10k", None, "≤ 1.4 CPU-s", cpu_seconds, 1.4),
+    "export-100k": Figure("export 100,000 allocations", "export_100k", None, "≤ 6 CPU-s", cpu_seconds, 6),
+    "export-memory": Figure(
+        "export 100,000 allocations", "export_100k", None, "peak ≤ 400 MB", lambda ours, _: ours.peak_mb, 400
+    ),
+    "export-500k": Figure(
+        "export 500,000 allocations", "export_500k", None, "peak ≤ 450 MB", lambda ours, _: ours.peak_mb, 450
+    ),
+    "export-volumes": Figure(
+        "export without volumes", "export_without_volumes", "export_100k", "± 15 %", cpu_change, 0.15
+    ),
+    "export-labels": Figure(
+        "export 1,000 label keys, not 40", "export_many_labels", "export_few_labels", "± 15 %", cpu_change, 0.15
+    ),
+    "export-size": Figure(
+        "size of the drop-in file", "export_100k", "export_as_before", "≤ 1.05 × the old", size_ratio, 1.05
+    ),
+    "export-native-size": Figure(
+        "size of our own files", "export_native", "export_as_before", "≤ 0.85 × the old", size_ratio, 0.85
     ),
 }
 
@@ -123,7 +155,10 @@ def _measure(figure: Figure, lines: int, rounds: int) -> tuple[Measured, Measure
     for _ in range(rounds):
         for work in works:
             seen[work].append(_run(work, lines, "measure"))
-    best = {w: Measured(min(m.cpu_seconds for m in seen[w]), max(m.peak_mb for m in seen[w])) for w in works}
+    best = {
+        w: Measured(min(m.cpu_seconds for m in seen[w]), max(m.peak_mb for m in seen[w]), seen[w][-1].megabytes)
+        for w in works
+    }
     return best[works[0]], best[works[-1]]
 
 

@@ -13,17 +13,25 @@ LABELS = ("app", "app_kubernetes_io_name", "app_kubernetes_io_instance", "helm_s
 ANNOTATIONS = ("checksum_config", "prometheus_io_scrape", "prometheus_io_port", "kubectl_kubernetes_io_restartedAt")
 
 
-def write_answer(file: Path, count: int) -> None:
-    """Write one day of `count` allocations; one container in twelve mounts a volume, one in thirty is balanced."""
+def write_answer(file: Path, count: int, volume_share: float = 1 / 12, rare_labels: float = 0) -> None:
+    """Write one day of `count` allocations; one container in thirty is balanced.
+
+    Args:
+        file: to write.
+        count: how many.
+        volume_share: share of the containers that mount a volume.
+        rare_labels: how many different keys there are on a tenth of the containers.
+    """
     random = Random(SEED)
+    mounts_every = round(1 / volume_share) if volume_share else 0
     with file.open("w", encoding="utf-8") as out:
         out.write('{"code":200,"status":"success","data":[{')
-        for number, item in enumerate(_items(random, count)):
+        for number, item in enumerate(_items(random, count, mounts_every, int(rare_labels))):
             out.write(f"{',' if number else ''}{json.dumps(item['name'])}:{json.dumps(item, separators=(',', ':'))}")
         out.write("}]}")
 
 
-def _items(random: Random, count: int) -> Iterator[dict[str, Any]]:
+def _items(random: Random, count: int, mounts_every: int, rare_labels: int) -> Iterator[dict[str, Any]]:
     for number in range(count):
         app, namespace, node = (
             f"app-{number // 40}",
@@ -46,7 +54,7 @@ def _items(random: Random, count: int) -> Iterator[dict[str, Any]]:
                 "pod": pod,
                 "services": [app],
                 "providerID": f"i-{number // 25:017x}",
-                "labels": {key: f"{app}-{key}" for key in LABELS},
+                "labels": {key: f"{app}-{key}" for key in LABELS} | _rare(number, rare_labels),
                 "annotations": {key: f"{random.getrandbits(96):024x}" for key in ANNOTATIONS},
                 "namespaceLabels": {"kubernetes_io_metadata_name": namespace, "team": f"team-{number % 20}"},
             },
@@ -74,7 +82,7 @@ def _items(random: Random, count: int) -> Iterator[dict[str, Any]]:
             "pvByteHours": 240.0 * 2**30,
             "pvCost": costs["pv"],
             "pvCostAdjustment": 0,
-            "pvs": _volumes(pod, costs["pv"]) if number % 12 == 0 else {},
+            "pvs": _volumes(pod, costs["pv"]) if mounts_every and number % mounts_every == 0 else {},
             "sharedCost": 0,
             "externalCost": 0,
             "totalCost": sum(costs.values()),
@@ -82,6 +90,10 @@ def _items(random: Random, count: int) -> Iterator[dict[str, Any]]:
             "rawAllocationOnly": {"cpuCoreUsageMax": random.random(), "ramByteUsageMax": random.random() * 2**30},
             "lbAllocations": _balancers(namespace, app, costs["loadBalancer"]) if number % 30 == 0 else {},
         }
+
+
+def _rare(number: int, keys: int) -> dict[str, str]:
+    return {f"rare_label_{number // 10 % keys}": "x"} if keys and number % 10 == 0 else {}
 
 
 def _resource(unit: str, kind: str, cost: float, hours: float) -> dict[str, float]:

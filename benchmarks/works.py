@@ -3,7 +3,10 @@
 A work runs in a fresh process, with the libraries of all of them imported.
 """
 
+import json
 import shutil
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from datetime import date
@@ -30,12 +33,15 @@ from kubecost_pipelines.definitions import build_definitions
 from kubecost_pipelines.lake import Lake, Staged, open_engine
 from kubecost_pipelines.settings import CloudStoreSettings, ClusterSettings, Settings
 from kubecost_pipelines.settings.locations import locate
+from kubecost_pipelines_tests.exports.old_exporter import old_rows
+from kubecost_pipelines_tests.s3 import serve_s3
 
-Work = Callable[[], None]
+Work = Callable[[], dict[str, float] | None]
 
 KEY = ("aws", PAYER)
 WINDOW = Window.of_days(MONTH, LAST_DAY)
 ALLOCATIONS_DAY = date(2026, 10, 5)
+EXPORT_ARN = "arn:aws:eks:us-east-1:111122223333:cluster/prod-1"
 MEMORY_LIMIT = str(Settings.model_fields["memory_limit"].default)
 _PROVED = ("billed_cost", "effective_cost")
 
@@ -85,8 +91,9 @@ class Bench:
 
         return self.made("lake", make)
 
-    def allocations(self, count: int) -> Path:
-        return self.made(f"allocations-{count}", lambda f: allocation_data.write_answer(f / "answer.json", count))
+    def allocations(self, count: int, **shape: float) -> Path:
+        name = "-".join(["allocations", str(count), *(f"{key}-{value}" for key, value in shape.items())])
+        return self.made(name, lambda f: allocation_data.write_answer(f / "answer.json", count, **shape))
 
 
 def normalise_parquet(bench: Bench) -> Work:
@@ -257,6 +264,64 @@ def _fetch(bench: Bench, answer: Path) -> Work:
         with serve(answer / "answer.json") as endpoint:
             settings = ClusterSettings(name="prod-1", endpoint=endpoint, verify_totals=False)
             ClusterClient(settings).fetch_allocations(ALLOCATIONS_DAY, bench.scratch / "allocations.parquet")
+
+    return work
+
+
+def export_10k(bench: Bench) -> Work:
+    return _export(bench, bench.lines // 100)
+
+
+def export_100k(bench: Bench) -> Work:
+    return _export(bench, bench.lines // 10)
+
+
+def export_500k(bench: Bench) -> Work:
+    return _export(bench, bench.lines // 2)
+
+
+def export_without_volumes(bench: Bench) -> Work:
+    return _export(bench, bench.lines // 10, volume_share=0.0)
+
+
+def export_many_labels(bench: Bench) -> Work:
+    return _export(bench, bench.lines // 10, rare_labels=1000)
+
+
+def export_few_labels(bench: Bench) -> Work:
+    return _export(bench, bench.lines // 10, rare_labels=40)
+
+
+def export_native(bench: Bench) -> Work:
+    return _export(bench, bench.lines // 10, "native")
+
+
+def export_as_before(bench: Bench) -> Work:
+    """The file that the old exporter would write of the same day: pandas's way to Parquet."""
+    import pandas as pd
+
+    answer = bench.allocations(bench.lines // 10) / "answer.json"
+
+    def work() -> dict[str, float]:
+        rows = old_rows(json.loads(answer.read_bytes())["data"][0], EXPORT_ARN, ("app", "team"))
+        target = bench.scratch / "old.parquet"
+        pd.DataFrame(rows).astype({"window.start": "datetime64[ns]", "window.end": "datetime64[ns]"}).to_parquet(target)
+        return {"cpu_seconds": 0.0, "peak_mb": 0.0, "megabytes": target.stat().st_size / 1e6}
+
+    return work
+
+
+def _export(bench: Bench, count: int, layout: str = "drop_in", **shape: float) -> Work:
+    """From the cluster's answer to the object in the bucket, in a process that does nothing else."""
+    answer = bench.allocations(count, **shape)
+
+    def work() -> dict[str, float]:
+        with serve_s3() as s3, serve(answer / "answer.json") as endpoint:
+            s3.client().create_bucket(Bucket="bench")
+            command = [sys.executable, "-m", "benchmarks.export_day", endpoint, s3.endpoint, layout]
+            done = subprocess.run([*command, str(ALLOCATIONS_DAY)], capture_output=True, text=True, check=True)
+        report: dict[str, float] = json.loads(done.stdout)
+        return report
 
     return work
 

@@ -4,6 +4,7 @@ boto3 takes half a second to load, and not everybody is in AWS: it is imported w
 exports all need them, and adapters do not import one another: this lies below them.
 """
 
+import os
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import SecretStr
@@ -49,7 +50,7 @@ def open_session(identity: Identity) -> "Session":
     session = boto3.Session(
         aws_access_key_id=identity.access_key_id,
         aws_secret_access_key=secret.get_secret_value() if secret else None,
-        region_name=identity.region,
+        region_name=identity.region or os.environ.get("AWS_REGION"),
     )
     for role in identity.role_arns:
         if session.get_credentials() is None:

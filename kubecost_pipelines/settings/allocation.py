@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from kubecost_pipelines.core.external_costs import LABELS, NAMES, LabelMapping
+from kubecost_pipelines.core.label_mapping import LABELS, NAMES, LabelMapping
 
 Keys = Annotated[str, StringConstraints(pattern=r"\S")]
 

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, field_validator, model_validator
 
-from kubecost_pipelines.core.bills.tags import ATTRIBUTION_TAGS
 from kubecost_pipelines.core.exports.identity import ExportedCluster, exported_cluster
+from kubecost_pipelines.core.label_mapping import ATTRIBUTION_TAGS
 from kubecost_pipelines.core.provider_key import Provider, ProviderKey, slug_of
 from kubecost_pipelines.settings.allocation import AllocationSettings
 from kubecost_pipelines.settings.export import ExportSettings, SecretSettings

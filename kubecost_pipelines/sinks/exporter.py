@@ -80,7 +80,7 @@ def export_day(
     """
     with ExitStack() as stack:
         writers = {
-            table: _Writer(scratch / f"{table}-{day}.parquet", schema, options)
+            table: _Writer(scratch / f"export-{table}-{day}.parquet", schema, options)
             for table, (schema, options) in _schemas(source.table, export).items()
         }
         for writer in writers.values():

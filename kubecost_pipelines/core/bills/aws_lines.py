@@ -12,7 +12,8 @@ import ibis.expr.types as ir
 from kubecost_pipelines.core.bills import aws_cur
 from kubecost_pipelines.core.bills.aws_cur import canonical_name
 from kubecost_pipelines.core.bills.source import SourceColumns, UnknownBillError, billing_period, clamp
-from kubecost_pipelines.core.bills.tags import ATTRIBUTION_TAGS, as_json
+from kubecost_pipelines.core.bills.tags import as_json
+from kubecost_pipelines.core.label_mapping import ATTRIBUTION_TAGS
 from kubecost_pipelines.core.tables import CLOUD_BILLING, COST, COST_NAMES, label_column
 from kubecost_pipelines.core.window import Window
 

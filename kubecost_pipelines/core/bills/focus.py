@@ -21,7 +21,8 @@ from kubecost_pipelines.core.bills.source import (
     billing_period,
     within_month,
 )
-from kubecost_pipelines.core.bills.tags import ATTRIBUTION_TAGS, as_json, read_object
+from kubecost_pipelines.core.bills.tags import as_json, read_object
+from kubecost_pipelines.core.label_mapping import ATTRIBUTION_TAGS
 from kubecost_pipelines.core.provider_key import Provider
 from kubecost_pipelines.core.tables import COST, label_column
 from kubecost_pipelines.core.window import Window

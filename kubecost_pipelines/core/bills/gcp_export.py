@@ -12,7 +12,8 @@ import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
 from kubecost_pipelines.core.bills.source import UnknownBillError, as_cloud_billing
-from kubecost_pipelines.core.bills.tags import ATTRIBUTION_TAGS, as_json
+from kubecost_pipelines.core.bills.tags import as_json
+from kubecost_pipelines.core.label_mapping import ATTRIBUTION_TAGS
 from kubecost_pipelines.core.tables import COST, label_column
 from kubecost_pipelines.core.window import Window
 

@@ -5,13 +5,6 @@ from collections.abc import Mapping
 import ibis
 import ibis.expr.types as ir
 
-_PARTS = (
-    *("cluster", "namespace", "controller", "deployment", "daemonset", "statefulset", "service", "pod", "container"),
-    *(f"label_{name}" for name in ("department", "env", "owner", "app", "team")),
-)
-ATTRIBUTION_TAGS = tuple(f"kubernetes_{name}" for name in _PARTS)
-"""Tags by which people attribute a cloud resource to a workload (Kubecost's default label mapping)."""
-
 
 def as_json(rows: ir.Table, columns: Mapping[str, str]) -> ir.StringValue:
     """Return the tags that a row has, as a JSON object; `columns` is tag key -> column."""
