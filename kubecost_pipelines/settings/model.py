@@ -186,7 +186,7 @@ class Settings(_Part):
     )
     days_per_tick: int = Field(31, ge=1, description="Most days of one bill to request at once.")
     digest_megabytes: float = Field(
-        200,
+        100,
         ge=0,
         description="Largest month of a bill (its files, or what a query of it reads) that a sensor reads to find out "
         "which days have changed; of a larger one all days are read again when its files change.",
