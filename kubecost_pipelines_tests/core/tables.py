@@ -7,7 +7,15 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
-from kubecost_pipelines.core.tables import ALLOCATIONS, ASSET_COSTS, ASSET_INVENTORY, CLOUD_BILLING, COST_NAMES, Table
+from kubecost_pipelines.core.tables import (
+    ALLOCATIONS,
+    ASSET_COSTS,
+    ASSET_INVENTORY,
+    CLOUD_BILLING,
+    COST_NAMES,
+    RECONCILED_ALLOCATIONS,
+    Table,
+)
 
 DAY = date(2026, 10, 5)
 
@@ -57,6 +65,19 @@ def allocation_table(allocations: list[dict[str, Any]]) -> ir.Table:
     for row in rows:
         row.setdefault("name", "/".join(str(row.get(part) or "") for part in ("cluster", "node", "namespace", "pod")))
     return _table(ALLOCATIONS, rows).mutate(row=ibis.row_number())
+
+
+def reconciled_table(found: list[dict[str, Any]]) -> ir.Table:
+    """Return rows of `reconciled_allocations`; what is not given is 0, and the total follows from the costs."""
+    amounts = [c.name for c in RECONCILED_ALLOCATIONS.columns if c.type == "float64" and "efficiency" not in c.name]
+    plain = {"cluster": "prod", "currency": "USD", "is_settled": True, "is_reconciled": True, "cost_basis": "billed"}
+    rows = [{"date": DAY, **plain, **dict.fromkeys(amounts, 0.0), **one} for one in found]
+    for row in rows:
+        parts = [name for name in amounts if name.endswith(("_cost", "_adjustment")) and name != "total_cost"]
+        row["total_cost"] = sum(
+            row[name] for name in parts if not name.startswith("network_cross") and "internet" not in name
+        )
+    return _table(RECONCILED_ALLOCATIONS, rows)
 
 
 def bill_table(charges: list[dict[str, Any]]) -> ir.Table:
