@@ -1,11 +1,15 @@
 """asset_costs: the Daily Asset Store, every in-cluster asset once, reconciled or still estimated."""
 
+from collections.abc import Iterator
+from datetime import date
+
 import dagster as dg
 import ibis.expr.types as ir
 
 from kubecost_pipelines.core.coverage import match_coverage, unmatched
 from kubecost_pipelines.core.expectations import ASSET_EXPECTATIONS, EVERY_BILL_IS_THERE, expect_coverage
 from kubecost_pipelines.core.reconciliation import cost_assets
+from kubecost_pipelines.core.short_term import price_recent, recent_days
 from kubecost_pipelines.core.tables import ASSET_COSTS, ASSET_INVENTORY, RECONCILED_ASSETS
 from kubecost_pipelines.core.window import Window
 from kubecost_pipelines.defs.charts import bars
@@ -39,30 +43,45 @@ def build_asset_costs(settings: Settings) -> dg.AssetsDefinition:
         with workbench.open() as tools:
             window = window_of(context)
             report = Report(context, settled=tools.settled(window.days))
-            for month in window.by_month():
-                missing = name_missing(tools, report, EVERY_BILL_IS_THERE, RECONCILED_ASSETS, bills, month.days)
-                staged = tools.lake.stage(ASSET_COSTS, _costs(tools, month), tools.engine)
+            for days in _batches(tools, window):
+                missing = name_missing(tools, report, EVERY_BILL_IS_THERE, RECONCILED_ASSETS, bills, days)
+                staged = tools.lake.stage(ASSET_COSTS, _costs(tools, days), tools.engine)
                 for expectation in expectations:
                     report.check(expectation, staged.rows)
-                coverage = match_coverage(staged.rows, ("cluster", "asset_type")).to_pyarrow().to_pylist()
-                report.metadata["match_coverage"] = as_table(coverage)
-                shares = {f"{row['cluster']} {row['asset_type']}": row["share"] or 0.0 for row in coverage[:SHOWN]}
-                report.metadata["match_coverage_chart"] = bars(
-                    f"Estimate found on the bill, {month.in_words}", shares, "{:.0%}"
-                )
-                report.metadata["unmatched"] = as_table(unmatched(staged.rows).limit(SHOWN).to_pyarrow().to_pylist())
-                details = {day: {STATE: report.state_of(day), **missing.get(day, {})} for day in month.days}
-                report.add(tools.lake.publish(staged, [], month.days, details=details))
+                _tell(report, days, staged.rows)
+                details = {day: {STATE: report.state_of(day), **missing.get(day, {})} for day in days}
+                report.add(tools.lake.publish(staged, [], days, details=details))
             return report.result()
 
     return asset_costs
 
 
-def _costs(tools: Tools, month: Window) -> ir.Table:
-    days, stores = month.days, _reconciled(tools.settings)
+def _batches(tools: Tools, window: Window) -> Iterator[list[date]]:
+    """Yield the days of each month, the settled ones first: the others are priced by what those have cost."""
+    for month in window.by_month():
+        settled = tools.settled(month.days)
+        yield from filter(None, (settled, [day for day in month.days if day not in settled]))
+
+
+def _costs(tools: Tools, days: list[date]) -> ir.Table:
+    stores = _reconciled(tools.settings)
     inventory = tools.lake.read(ASSET_INVENTORY, [], days, tools.engine)
     reconciled = [tools.lake.read(RECONCILED_ASSETS, store.key.parts, days, tools.engine) for store in stores]
-    return cost_assets(inventory, reconciled, tools.settled(days))
+    settled = tools.settled(days)
+    costs = cost_assets(inventory, reconciled, settled)
+    recent = recent_days(days, tools.now, tools.settings.settle_after, tools.settings.allocation.short_term_days)
+    if settled or not recent:
+        return costs
+    return price_recent(costs, tools.lake.read(ASSET_COSTS, [], recent, tools.engine))
+
+
+def _tell(report: Report, days: list[date], rows: ir.Table) -> None:
+    coverage = match_coverage(rows, ("cluster", "asset_type")).to_pyarrow().to_pylist()
+    report.metadata["match_coverage"] = as_table(coverage)
+    shares = {f"{row['cluster']} {row['asset_type']}": row["share"] or 0.0 for row in coverage[:SHOWN]}
+    in_words = Window.of_days(days[0], days[-1]).in_words
+    report.metadata["match_coverage_chart"] = bars(f"Estimate found on the bill, {in_words}", shares, "{:.0%}")
+    report.metadata["unmatched"] = as_table(unmatched(rows).limit(SHOWN).to_pyarrow().to_pylist())
 
 
 def _reconciled(settings: Settings) -> list[CloudStoreSettings]:

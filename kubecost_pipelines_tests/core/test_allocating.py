@@ -89,11 +89,11 @@ def pod(name: str, cores: float = 1.0, gib: float = 4.0, hours: float = 24.0, **
     }
 
 
-def mount(byte_hours: float, name: str = "pvc-1", provider_id: str | None = "vol-1") -> dict[str, list[Row]]:
+def mount(byte_hours: float, name: str = "pvc-1", provider_id: str | None = "vol-1") -> dict[str, Any]:
     return {"pvs": [{"name": name, "provider_id": provider_id, "byte_hours": byte_hours, "cost": 0.1}], "pv_cost": 0.1}
 
 
-def use(service: str | None, hours: float, ip: str | None = None) -> dict[str, list[Row]]:
+def use(service: str | None, hours: float, ip: str | None = None) -> dict[str, Any]:
     entry = {"name": "lb", "service": service, "ip": ip, "is_private": False, "hours": hours, "cost": 0.2}
     return {"load_balancers": [entry], "load_balancer_cost": 0.2}
 
