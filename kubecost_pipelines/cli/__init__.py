@@ -1,6 +1,7 @@
 """The command line: parse, call what does the work, print."""
 
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -63,6 +64,19 @@ def serve(host: str, port: int, audit_log: Path | None) -> None:
     from kubecost_pipelines.cli.serve import run_server  # noqa: PLC0415 - as above
 
     run_server(host, port, audit_log)
+
+
+@cli.command()
+@click.option("--cluster", required=True, help="Name of the cluster in your settings.")
+@click.option("--date", "day", type=click.DateTime(["%Y-%m-%d"]), required=True, help="The UTC day, YYYY-MM-DD.")
+@click.option("--namespace", help="Only this namespace.")
+@click.option("--pod", help="Only this pod.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+def explain(cluster: str, day: datetime, namespace: str | None, pod: str | None, as_json: bool) -> None:
+    """Say why a workload costs what it costs: its assets, its shares of them, and the bill rows behind them."""
+    from kubecost_pipelines.cli.explain import run_explain  # noqa: PLC0415 - as above
+
+    run_explain(cluster, day.date(), namespace=namespace, pod=pod, as_json=as_json)
 
 
 cli.add_command(rebuild)

@@ -13,6 +13,7 @@ class Finding:
 
 
 _ASSET_COSTS = "read_parquet('{lake}/asset_costs/*/data.parquet', hive_partitioning=true)"
+_ALLOCATIONS = "read_parquet('{lake}/reconciled_allocations/*/*/data.parquet', hive_partitioning=true)"
 _CLOUD_ASSETS = "read_parquet('{lake}/cloud_assets/*/*/*/data.parquet', hive_partitioning=true)"
 _BILLING = "read_parquet('{lake}/cloud_billing/*/*/*/data.parquet')"
 _RECONCILED = "read_parquet('{lake}/reconciled_assets/*/*/*/data.parquet')"
@@ -25,7 +26,7 @@ FINDINGS = (
                sum(cost) AS estimated, sum(adjustment) AS adjustment, sum(total_cost) AS total
         FROM {_ASSET_COSTS} GROUP BY ALL ORDER BY ALL
         """,
-        "A day is settled 48 hours after it ends; until then the cluster's estimate stands.",
+        "A day is settled 48 hours after it ends; until then a node costs what it did on its last settled days.",
     ),
     Finding(
         "Adjustments by asset type, settled days",
@@ -44,6 +45,18 @@ FINDINGS = (
         FROM settled WHERE date = (SELECT max(date) FROM settled) ORDER BY provider_id
         """,
         "One is reserved, one is on a Savings Plan, one is spot, and one the bill does not know.",
+    ),
+    Finding(
+        "Namespaces of prod-eks-1",
+        f"""
+        SELECT namespace, sum(total_cost - external_cost - adjustment) AS estimated, sum(adjustment) AS adjustment,
+               sum(total_cost - external_cost) AS in_cluster, sum(external_cost) AS external, sum(total_cost) AS total
+        FROM (SELECT *, cpu_cost_adjustment + ram_cost_adjustment + gpu_cost_adjustment + pv_cost_adjustment
+                        + network_cost_adjustment + load_balancer_cost_adjustment AS adjustment FROM {_ALLOCATIONS})
+        WHERE cluster = 'prod-eks-1' GROUP BY ALL ORDER BY total DESC
+        """,
+        "In-cluster cost adds up to the cluster's. Idle and shared cost are rows of their own: a query shares them as "
+        "you like. External is what the bill's labels give to a namespace.",
     ),
     Finding(
         "Match coverage: the estimated cost that found its bill row",

@@ -488,7 +488,7 @@ _ADJUSTED = (
     Column(
         "adjustment",
         ESTIMATE,
-        "reconciled_cost − cost once the day is settled; 0 until then",
+        "reconciled_cost − cost once the day is settled; until then 0, in asset_costs what the `recent` price adds",
         "currency",
         ("asset_inventory.cost", "cloud_billing.effective_cost"),
     ),

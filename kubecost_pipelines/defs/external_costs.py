@@ -12,7 +12,7 @@ from kubecost_pipelines.core.tables import ALLOCATIONS, CLOUD_ASSETS, EXTERNAL_C
 from kubecost_pipelines.core.window import Window
 from kubecost_pipelines.defs.completeness import name_missing
 from kubecost_pipelines.defs.describing import asset_key, check_spec, daily_asset
-from kubecost_pipelines.defs.reporting import SHOWN, Materialized, Report, as_table, window_of
+from kubecost_pipelines.defs.reporting import SHOWN, STATE, Materialized, Report, as_table, window_of
 from kubecost_pipelines.defs.workbench import Tools, Workbench
 from kubecost_pipelines.settings import CloudStoreSettings, ClusterSettings, Settings
 
@@ -45,7 +45,8 @@ def build_external_costs(settings: Settings) -> dg.AssetsDefinition:
                 for expectation in EXTERNAL_EXPECTATIONS:
                     report.check(expectation, staged.rows)
                 report.metadata["external_cost"] = as_table(_by_name(staged.rows).to_pyarrow().to_pylist())
-                report.add(tools.lake.publish(staged, [], month.days, details=missing))
+                details = {day: {STATE: report.state_of(day), **missing.get(day, {})} for day in month.days}
+                report.add(tools.lake.publish(staged, [], month.days, details=details))
             return report.result()
 
     return external_costs

@@ -23,12 +23,15 @@ from kubecost_pipelines.core.tables import (
     EXTERNAL_COSTS,
     RECONCILED_ALLOCATIONS,
 )
-from kubecost_pipelines.core.window import Window
 from kubecost_pipelines.core.workload_costs import price_assets, reconcile_allocations
+from kubecost_pipelines.defs.charts import waterfall
 from kubecost_pipelines.defs.describing import asset_key, check_spec, daily_asset, of_cluster
-from kubecost_pipelines.defs.reporting import SHOWN, Materialized, Report, as_table, window_of
+from kubecost_pipelines.defs.reporting import SHOWN, STATE, Materialized, Report, as_table, window_of
 from kubecost_pipelines.defs.workbench import Tools, Workbench
 from kubecost_pipelines.settings import ClusterSettings, Settings
+
+MOVERS = 10
+"""Workloads whose cost moved most; `kubecost-pipelines explain` says why."""
 
 TOLERANCE = 1e-6
 """What the sum of a day's rows may differ from its assets, in the currency: floats, rounded a million times."""
@@ -39,6 +42,10 @@ CLUSTER_IS_CONSERVED = Expectation(
     "day that breaks it is not published.",
     lambda rows: rows,
 )
+
+
+class NothingToReconcileError(Exception):
+    """A day lacks what its workload costs are made from. The message says what, and the cure."""
 
 
 class ClusterNotConservedError(Exception):
@@ -70,20 +77,36 @@ def build_reconciled_allocations(settings: Settings, cluster: ClusterSettings) -
         with workbench.open() as tools:
             window = window_of(context)
             report = Report(context, settled=tools.settled(window.days))
-            for days in window.by_month():
+            for month in window.by_month():
+                days = _ready(tools, cluster, month.days, report)
                 try:
                     _write(tools, cluster, days, about_rows, report)
                 except ClusterNotConservedError as error:
-                    report.failures[days.in_words] = error
+                    report.failures[month.in_words] = error
             return report.result()
 
     return reconciled_allocations
 
 
+def _ready(tools: Tools, cluster: ClusterSettings, days: Sequence[date], report: Report) -> list[date]:
+    """Return the days that have allocations and assets; the others fail, for all of such a day would seem idle."""
+    held = {
+        "allocations": tools.lake.held_days(ALLOCATIONS, [cluster.name]),
+        "asset_costs": tools.lake.held_days(ASSET_COSTS, []),
+    }
+    for day in days:
+        if missing := [name for name, known in held.items() if day not in known]:
+            report.failures[str(day)] = NothingToReconcileError(
+                f"{cluster.name} has no {' and no '.join(missing)} of that day. Materialise them, then this again."
+            )
+    return [day for day in days if all(day in known for known in held.values())]
+
+
 def _write(
-    tools: Tools, cluster: ClusterSettings, batch: Window, about_rows: Sequence[Expectation], report: Report
+    tools: Tools, cluster: ClusterSettings, days: list[date], about_rows: Sequence[Expectation], report: Report
 ) -> None:
-    days = batch.days
+    if not days:
+        return
     allocations = tools.lake.read(ALLOCATIONS, [cluster.name], days, tools.engine).mutate(row=ibis.row_number())
     allocations = tools.keep(allocations)
     assets = tools.lake.read(ASSET_COSTS, [], days, tools.engine)
@@ -100,7 +123,8 @@ def _write(
     for expectation in about_rows:
         report.check(expectation, staged.rows)
     _tell(report, staged.rows)
-    report.add(tools.lake.publish(staged, [cluster.name], days))
+    states = {day: {STATE: report.state_of(day)} for day in days}
+    report.add(tools.lake.publish(staged, [cluster.name], days, details=states))
 
 
 def _prove_conservation(rows: ir.Table, assets: ir.Table, cluster: ClusterSettings, report: Report) -> None:
@@ -124,13 +148,22 @@ def _by_day(rows: ir.Table) -> dict[date, float]:
 
 
 def _tell(report: Report, rows: ir.Table) -> None:
-    by_namespace = rows.group_by("namespace", "allocation_type").aggregate(
-        estimate=(rows.total_cost - _adjustment(rows)).sum(),
-        adjustment=_adjustment(rows).sum(),
-        total_cost=rows.total_cost.sum(),
-    )
+    adjustment = _adjustment(rows)
+    inside = rows.total_cost - rows.external_cost
+    sums = {"estimate": (inside - adjustment).sum(), "adjustment": adjustment.sum(), "total_cost": inside.sum()}
+    by_namespace = rows.group_by("namespace").aggregate(**sums, external_cost=rows.external_cost.sum())
     found = by_namespace.order_by(ibis.desc("total_cost")).limit(SHOWN).to_pyarrow().to_pylist()
     report.metadata["cost_by_namespace"] = as_table(found)
+    moved = rows.filter(rows.allocation_type != "external").group_by("namespace", "controller").aggregate(**sums)
+    movers = moved.order_by(ibis.desc(moved.adjustment.abs())).limit(MOVERS).to_pyarrow().to_pylist()
+    report.metadata["largest_movers"] = as_table(movers)
+    [whole] = rows.aggregate(**sums).to_pyarrow().to_pylist()
+    if movers and whole["estimate"]:
+        steps = {"/".join(filter(None, (one["namespace"], one["controller"]))): one["adjustment"] for one in movers}
+        steps["all others"] = whole["adjustment"] - sum(steps.values())
+        report.metadata["from_estimate_to_total"] = waterfall(
+            "The ten largest movers, from estimate to total", whole["estimate"], steps, "total"
+        )
 
 
 def _adjustment(rows: ir.Table) -> ir.FloatingValue:

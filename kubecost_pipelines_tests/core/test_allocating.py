@@ -59,7 +59,7 @@ def found(request: pytest.FixtureRequest, every_day: list[Row]) -> list[Row]:
     """Return the rows of the test's day, which add up to its assets."""
     rows = [row for row in every_day if row["date"] == request.param]
     [assets] = [assets for day, assets, _ in DAYS if day == request.param]
-    total = sum(asset.get("total_cost", asset["cost"]) for asset in assets)
+    total = sum(asset["total_cost"] if "total_cost" in asset else asset["cost"] for asset in assets)
     assert sum(row["total_cost"] for row in rows) == pytest.approx(total, abs=1e-12)
     return rows
 

@@ -38,6 +38,7 @@ def ask(deployment: Deployment, query: str) -> list[tuple[Any, ...]]:
             "cloud_assets": "*/*/*",
             "asset_costs": "*",
             "allocations": "*/*",
+            "reconciled_allocations": "*/*",
         }.items()
     }
     with duckdb.connect() as connection:
@@ -159,6 +160,41 @@ def test_allocations_are_kept_whole(month: tuple[Deployment, Recorded]) -> None:
 
     assert rows == 66 * 31
     assert cost == pytest.approx(assets, rel=1e-4)
+
+
+def test_every_day_the_workloads_and_what_they_left_add_up_to_the_assets(
+    month: tuple[Deployment, Recorded],
+) -> None:
+    deployment, recorded = month
+    query = """
+        SELECT date, sum(allocated), sum(owned) FROM (
+            SELECT date, total_cost AS allocated, 0 AS owned FROM {reconciled_allocations}
+            WHERE allocation_type <> 'external'
+            UNION ALL SELECT date, 0, total_cost FROM {asset_costs}
+        ) GROUP BY date
+    """
+
+    days = ask(deployment, query)
+
+    assert len(days) == 31
+    assert all(allocated == pytest.approx(owned, abs=1e-6) for _, allocated, owned in days)
+    assert recorded.checks["cluster_is_conserved"]
+    assert recorded.checks["allocations_have_a_node"]
+
+
+def test_a_workload_on_the_savings_plan_node_costs_its_share_of_what_the_plan_charges(
+    month: tuple[Deployment, Recorded],
+) -> None:
+    deployment, _ = month
+    query = f"""
+        SELECT sum(cpu_cost + cpu_cost_adjustment) / sum(cpu_core_hours) FROM {{reconciled_allocations}}
+        WHERE provider_id = '{ON_SAVINGS_PLAN}' AND allocation_type = 'workload'
+    """
+
+    [(core_hour,)] = ask(deployment, query)
+
+    # 102.8208 a month, of which CPU is 4 × 0.031611 of 4 × 0.031611 + 16 × 0.004237; 31 days of 96 core-hours.
+    assert core_hour == pytest.approx(102.8208 * 0.126444 / 0.194236 / (31 * 96), rel=1e-9)
 
 
 def test_running_again_changes_no_file(month: tuple[Deployment, Recorded]) -> None:

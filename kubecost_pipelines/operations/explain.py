@@ -1,0 +1,160 @@
+"""Explain: for one cluster and day, which assets a workload pays, which bill rows are behind them, and by which rule.
+
+Everything is computed again from the tables, by the functions that made them.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import Any
+
+import ibis
+import ibis.expr.types as ir
+
+from kubecost_pipelines.core.claiming import claim, share_scale_sets
+from kubecost_pipelines.core.tables import (
+    ADJUSTED_RESOURCES,
+    ALLOCATIONS,
+    ASSET_COSTS,
+    ASSET_INVENTORY,
+    CLOUD_BILLING,
+    RECONCILED_ALLOCATIONS,
+)
+from kubecost_pipelines.core.tracing import trace
+from kubecost_pipelines.core.workload_costs import price_assets
+from kubecost_pipelines.defs.workbench import Tools, Workbench
+from kubecost_pipelines.operations.errors import OperationError
+
+Row = dict[str, Any]
+MOST_BILL_ROWS = 500
+"""Of one explanation; a node has a handful a day."""
+
+_OF_ASSET = ("asset_type", "name", "provider_id", "cost", "total_cost", "match_rule", "provider_key", "cost_basis")
+_OF_BILL = ("charge_category", "charge_type", "service_name", "sku_meter", "usage_quantity", "line_items")
+_COSTS = ("list_cost", "billed_cost", "effective_cost")
+
+
+class NothingToExplainError(OperationError):
+    """There is no such day, cluster or workload. The message says which, and the cure."""
+
+    exit_code = 3
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a workload costs what it costs on a day.
+
+    `resources`: per resource `estimate`, `adjustment`, `total_cost`, as reconciled_allocations has them. `assets`: per
+    asset and resource the workload's `amount` of the `whole`, its `share`, and the asset's own estimate, total, rule
+    and price basis. `bill`: the rows of cloud_billing that those assets claim.
+    """
+
+    cluster: str
+    day: date
+    namespace: str | None
+    pod: str | None
+    is_settled: bool
+    resources: Sequence[Row]
+    assets: Sequence[Row]
+    bill: Sequence[Row]
+
+    @property
+    def estimate(self) -> float:
+        return float(sum(row["estimate"] for row in self.resources))
+
+    @property
+    def total_cost(self) -> float:
+        return float(sum(row["total_cost"] for row in self.resources))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain data, sums included."""
+        sums = {"estimate": self.estimate, "adjustment": self.total_cost - self.estimate, "total_cost": self.total_cost}
+        return {**asdict(self), **sums}
+
+
+def explain(
+    workbench: Workbench, cluster: str, day: date, *, namespace: str | None = None, pod: str | None = None
+) -> Explanation:
+    """Explain what a namespace or a pod of a cluster cost on a day; the whole cluster where neither is given.
+
+    Raises:
+        NothingToExplainError: the cluster, the day or the workload is not there.
+    """
+    names = [one.name for one in workbench.settings.clusters]
+    if cluster not in names:
+        raise NothingToExplainError(f"no cluster {cluster!r}: the settings have {', '.join(names) or 'none'}.")
+    with workbench.open() as tools:
+        if tools.lake.describe(RECONCILED_ALLOCATIONS, [cluster], day) is None:
+            raise NothingToExplainError(
+                f"{cluster} has no reconciled allocations of {day}. Materialise reconciled_allocations/{cluster} of it."
+            )
+        chosen = {"namespace": namespace, "pod": pod}
+        rows = _choose(tools.lake.read(RECONCILED_ALLOCATIONS, [cluster], [day], tools.engine), chosen)
+        resources, is_settled = _sum_resources(tools.keep(rows))
+        if not resources:
+            wanted = " and ".join(f"{name} {value!r}" for name, value in chosen.items() if value)
+            raise NothingToExplainError(f"nothing ran in {cluster} on {day} with {wanted}. Check the name.")
+        assets = _trace(tools, cluster, day, chosen)
+        bill = _bill_rows(tools, day, assets)
+    return Explanation(cluster, day, namespace, pod, is_settled, resources, assets, bill)
+
+
+def _choose(rows: ir.Table, chosen: Mapping[str, str | None]) -> ir.Table:
+    for name, value in chosen.items():
+        if value:
+            rows = rows.filter(rows[name] == value)
+    return rows
+
+
+def _sum_resources(rows: ir.Table) -> tuple[list[Row], bool]:
+    """Return estimate, adjustment and total of each resource that costs something, and whether the day is settled."""
+    sums = {
+        **{f"{name}_estimate": rows[f"{name}_cost"].sum() for name in ADJUSTED_RESOURCES},
+        **{f"{name}_adjustment": rows[f"{name}_cost_adjustment"].sum() for name in ADJUSTED_RESOURCES},
+        **{f"{name}_estimate": rows[f"{name}_cost"].sum() for name in ("shared", "external")},
+    }
+    [found] = rows.aggregate(rows=rows.count(), is_settled=rows.is_settled.all(), **sums).to_pyarrow().to_pylist()
+    resources = []
+    for name in (*ADJUSTED_RESOURCES, "shared", "external"):
+        estimate, adjustment = found[f"{name}_estimate"] or 0.0, found.get(f"{name}_adjustment") or 0.0
+        if estimate or adjustment:
+            resources.append(
+                {"resource": name, "estimate": estimate, "adjustment": adjustment, "total_cost": estimate + adjustment}
+            )
+    if found["rows"] and not resources:
+        resources.append({"resource": "cpu", "estimate": 0.0, "adjustment": 0.0, "total_cost": 0.0})
+    return resources, bool(found["is_settled"])
+
+
+def _trace(tools: Tools, cluster: str, day: date, chosen: Mapping[str, str | None]) -> list[Row]:
+    allocations = tools.lake.read(ALLOCATIONS, [cluster], [day], tools.engine)
+    allocations = tools.keep(allocations.mutate(row=ibis.row_number()))
+    costs = tools.lake.read(ASSET_COSTS, [], [day], tools.engine)
+    costs = tools.keep(costs.filter(costs.cluster == cluster))
+    found = trace(_choose(allocations, chosen), price_assets(costs, allocations, tools.keep))
+    of_asset = costs.select("asset_id", **{f"asset_{name.removeprefix('asset_')}": costs[name] for name in _OF_ASSET})
+    joined = found.left_join(of_asset, "asset_id").drop("asset_id_right", "date")
+    rows: list[Row] = joined.order_by(ibis.desc("total_cost"), "asset_id", "resource").to_pyarrow().to_pylist()
+    return rows
+
+
+def _bill_rows(tools: Tools, day: date, assets: Iterable[Row]) -> list[Row]:
+    """Return the bill rows behind the assets: each bill is claimed again, for who claimed what is not kept."""
+    by_bill: dict[str, set[str]] = {}
+    for row in assets:
+        if row["asset_provider_key"]:
+            by_bill.setdefault(row["asset_provider_key"], set()).add(row["asset_id"])
+    found: list[Row] = []
+    inventory = tools.lake.read(ASSET_INVENTORY, [], [day], tools.engine)
+    for provider_key in [store.key for store in tools.settings.cloud_stores if str(store.key) in by_bill]:
+        bill = tools.lake.read(CLOUD_BILLING, provider_key.parts, [day], tools.engine)
+        claims = tools.keep(claim(bill, inventory))
+        if provider_key.provider == "azure":
+            claims = tools.keep(share_scale_sets(claims, inventory))
+        of_network = (claims.reveals == "Network").fill_null(False)
+        claims = claims.mutate(asset_id=claims.asset_id + ibis.ifelse(of_network, "/network", ""))
+        mine = claims.filter(claims.asset_id.isin(sorted(by_bill[str(provider_key)]))).select(
+            "asset_id", "match_rule", *_OF_BILL, *_COSTS, provider_key=ibis.literal(str(provider_key))
+        )
+        found += mine.order_by("asset_id", ibis.desc("effective_cost")).limit(MOST_BILL_ROWS).to_pyarrow().to_pylist()
+    return found
