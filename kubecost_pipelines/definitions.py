@@ -19,13 +19,14 @@ from kubecost_pipelines.defs.in_cluster import build_allocations, build_in_clust
 from kubecost_pipelines.defs.reconciled_allocations import build_reconciled_allocations
 from kubecost_pipelines.defs.reconciliation import build_cloud_assets, build_reconciled_assets
 from kubecost_pipelines.defs.schedules import build_collect_schedule, build_settle_schedule
+from kubecost_pipelines.defs.serving_store import build_serving_store
 from kubecost_pipelines.defs.workbench import Workbench
 from kubecost_pipelines.settings import CloudStoreSettings, ClusterSettings, Settings, load_settings
 
 BuildOfStore = Callable[[Settings, CloudStoreSettings], dg.AssetsDefinition]
 BuildOfCluster = Callable[[Settings, ClusterSettings], dg.AssetsDefinition]
 
-OVER_ALL = (build_asset_inventory, build_asset_costs, build_external_costs)
+OVER_ALL = (build_asset_inventory, build_asset_costs, build_external_costs, build_serving_store)
 
 
 @dg.definitions
