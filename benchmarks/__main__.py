@@ -74,6 +74,25 @@ FIGURES = {
     ),
     "leave": Figure("what no cluster claims of it", "leave_month", "copy_parquet", "≤ 1.2 × copy", cpu_ratio, 1.2),
     "days": Figure("30 days in one run", "normalise_month", "normalise_by_day", "≤ 0.5 × 30 runs", cpu_ratio, 0.5),
+    "workloads": Figure(
+        "1M allocations against 20,000 nodes", "reconcile_workloads", "copy_workloads", "≤ 2 × copy", cpu_ratio, 2
+    ),
+    "workloads-memory": Figure(
+        "1M allocations against 20,000 nodes",
+        "reconcile_workloads",
+        None,
+        "peak ≤ 1,200 MB",
+        lambda ours, _: ours.peak_mb,
+        1200,
+    ),
+    "workloads-growth": Figure(
+        "3M allocations against 100,000, per row",
+        "reconcile_workloads_three_times",
+        "reconcile_workloads_a_tenth",
+        "≤ 1.3 ×",
+        lambda ours, baseline: cpu_ratio(ours, baseline) / 30,
+        1.3,
+    ),
     "memory": Figure(
         "10M lines of Parquet", "normalise_ten_times", None, "peak ≤ 1,000 MB", lambda ours, _: ours.peak_mb, 1000
     ),

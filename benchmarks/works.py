@@ -9,14 +9,14 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from uuid import uuid4
 
 import duckdb
 import ibis.expr.types as ir
 
-from benchmarks import allocation_data, asset_data, bill_data, cloud_data
+from benchmarks import allocation_data, asset_data, bill_data, cloud_data, workload_data
 from benchmarks.bill_data import LABEL_KEYS, LAST_DAY, MONTH, PAYER
 from benchmarks.server import serve
 from kubecost_pipelines.clouds import open_store
@@ -25,11 +25,22 @@ from kubecost_pipelines.core.bills import azure_costs, gcp_export
 from kubecost_pipelines.core.bills.aws_cur import canonical_name
 from kubecost_pipelines.core.bills.aws_lines import source_columns
 from kubecost_pipelines.core.claiming import claim
+from kubecost_pipelines.core.external_costs import external_rows
 from kubecost_pipelines.core.provider_key import Provider
 from kubecost_pipelines.core.reconciliation import leave_unclaimed, reconcile, reconciled_columns
-from kubecost_pipelines.core.tables import ASSET_INVENTORY, CLOUD_ASSETS, CLOUD_BILLING, RECONCILED_ASSETS
+from kubecost_pipelines.core.tables import (
+    ALLOCATIONS,
+    ASSET_COSTS,
+    ASSET_INVENTORY,
+    CLOUD_ASSETS,
+    CLOUD_BILLING,
+    EXTERNAL_COSTS,
+    RECONCILED_ASSETS,
+)
 from kubecost_pipelines.core.window import Window
 from kubecost_pipelines.definitions import build_definitions
+from kubecost_pipelines.defs.reconciled_allocations import stage_workload_costs
+from kubecost_pipelines.defs.workbench import Tools
 from kubecost_pipelines.lake import Lake, Staged, open_engine
 from kubecost_pipelines.settings import CloudStoreSettings, ClusterSettings, Settings
 from kubecost_pipelines.settings.locations import locate
@@ -90,6 +101,19 @@ class Bench:
                 asset_data.write_inventory(open_lake(folder, self.scratch), engine, WINDOW, self.lines)
 
         return self.made("lake", make)
+
+    def workloads(self, count: int) -> Path:
+        """Return a lake with a day of so many allocations and the assets that they use."""
+
+        def make(folder: Path) -> None:
+            with open_engine(MEMORY_LIMIT, self.scratch) as engine:
+                lake = open_lake(folder, self.scratch)
+                for table, key in ((ALLOCATIONS, [workload_data.CLUSTER]), (ASSET_COSTS, [])):
+                    file = Path(lake.path(table, key, ALLOCATIONS_DAY))
+                    file.parent.mkdir(parents=True)
+                    workload_data.write(table, engine, count, file)
+
+        return self.made(f"workloads-{count}", make)
 
     def allocations(self, count: int, **shape: float) -> Path:
         name = "-".join(["allocations", str(count), *(f"{key}-{value}" for key, value in shape.items())])
@@ -322,6 +346,51 @@ def _export(bench: Bench, count: int, layout: str = "drop_in", **shape: float) -
             done = subprocess.run([*command, str(ALLOCATIONS_DAY)], capture_output=True, text=True, check=True)
         report: dict[str, float] = json.loads(done.stdout)
         return report
+
+    return work
+
+
+def reconcile_workloads(bench: Bench) -> Work:
+    """What the asset `reconciled_allocations` does with a day, its proof of conservation included."""
+    return _reconcile_workloads(bench, bench.lines)
+
+
+def reconcile_workloads_three_times(bench: Bench) -> Work:
+    return _reconcile_workloads(bench, 3 * bench.lines)
+
+
+def reconcile_workloads_a_tenth(bench: Bench) -> Work:
+    return _reconcile_workloads(bench, bench.lines // 10)
+
+
+def _reconcile_workloads(bench: Bench, count: int) -> Work:
+    source, target = open_lake(bench.workloads(count), bench.scratch), open_lake(bench.scratch / "lake", bench.scratch)
+    settings = Settings(lake="file:///unused", start_date=MONTH)
+    now = datetime(2026, 11, 24, tzinfo=UTC)
+
+    def work() -> None:
+        with open_engine(MEMORY_LIMIT, bench.scratch) as engine:
+            tools = Tools(settings, source, engine, bench.scratch, now)
+            days = [ALLOCATIONS_DAY]
+            assets = source.read(ASSET_COSTS, [], days, engine)
+            nothing = external_rows(source.read(EXTERNAL_COSTS, [], days, engine), days)
+            staged, prices, summary = stage_workload_costs(tools, workload_data.CLUSTER, days, assets, nothing)
+            allocated = summary.total_cost.sum().to_pyarrow().as_py()
+            assert abs(allocated - prices.assets.total_cost.sum().to_pyarrow().as_py()) < 1e-6
+            target.publish(staged, [workload_data.CLUSTER], days)
+
+    return work
+
+
+def copy_workloads(bench: Bench) -> Work:
+    """DuckDB's own copy of the same allocations."""
+    lake = open_lake(bench.workloads(bench.lines), bench.scratch)
+    file, target = lake.path(ALLOCATIONS, [workload_data.CLUSTER], ALLOCATIONS_DAY), bench.scratch / "copy.parquet"
+
+    def work() -> None:
+        bench.scratch.mkdir(parents=True, exist_ok=True)
+        with duckdb.connect() as engine:
+            engine.execute(f"COPY (FROM '{file}') TO '{target}' ({_ZSTD})")
 
     return work
 

@@ -260,6 +260,13 @@ RECONCILED_ALLOCATION_EXPECTATIONS = (
 )
 
 
+DISTRIBUTIONS_ARE_ZERO_SUM = Expectation(
+    "distributions_are_zero_sum",
+    "Whoever pays for idle and shared cost, the day's total does not move.",
+    lambda gaps: gaps,
+)
+
+
 def expect_billed(minimum: float) -> Expectation:
     """Return the expectation that at least `minimum` of a settled day's cost is billed, and no longer provisional."""
 

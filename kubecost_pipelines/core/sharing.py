@@ -200,3 +200,20 @@ def _give(rows: ir.Table, pool: ir.FloatingValue) -> ir.Table:
 def _plain(rows: ir.Table) -> ir.Table:
     ours = ("weight", "whole", "pool", "of_", "flat", "is_shared")
     return rows.drop(*(name for name in rows.columns if name.startswith(ours)))
+
+
+SUMMED_BY = ("date", "cluster", "node", "namespace", "controller", "allocation_type", "is_settled", "is_reconciled")
+
+
+def summarise(rows: ir.Table) -> ir.Table:
+    """Return sums of rows of `reconciled_allocations`, fine enough for every way to share that goes by no label."""
+    names = [name for name in rows.columns if name.endswith(("_cost", "_cost_adjustment"))]
+    return rows.group_by(SUMMED_BY).aggregate(**{name: rows[name].sum() for name in (*names, *HOURS.values())})
+
+
+POLICIES = {
+    "node, weighted": SharingPolicy("node", share_tenancy_costs=True),
+    "cluster, even": SharingPolicy("cluster", share_tenancy_costs=True, share_split="even"),
+    "namespace, weighted": SharingPolicy("namespace", share_tenancy_costs=True),
+}
+"""What the check `distributions_are_zero_sum` tries on every day."""

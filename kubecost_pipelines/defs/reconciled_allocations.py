@@ -3,7 +3,7 @@
 What is published adds up to the cluster's assets, to a millionth of the currency's unit; a day that does not is not.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 
 import dagster as dg
@@ -11,24 +11,30 @@ import ibis
 import ibis.expr.types as ir
 
 from kubecost_pipelines.core.expectations import (
+    DISTRIBUTIONS_ARE_ZERO_SUM,
     PRICE_EXPECTATIONS,
     RECONCILED_ALLOCATION_EXPECTATIONS,
     Expectation,
     expect_billed,
 )
 from kubecost_pipelines.core.external_costs import external_rows
+from kubecost_pipelines.core.sharing import POLICIES, share, summarise, zero_sum_gaps
 from kubecost_pipelines.core.tables import (
     ALLOCATIONS,
     ASSET_COSTS,
     EXTERNAL_COSTS,
     RECONCILED_ALLOCATIONS,
 )
-from kubecost_pipelines.core.workload_costs import price_assets, reconcile_allocations
+from kubecost_pipelines.core.workload_costs import Prices, price_assets, reconcile_allocations
 from kubecost_pipelines.defs.charts import waterfall
 from kubecost_pipelines.defs.describing import asset_key, check_spec, daily_asset, of_cluster
 from kubecost_pipelines.defs.reporting import SHOWN, STATE, Materialized, Report, as_table, window_of
 from kubecost_pipelines.defs.workbench import Tools, Workbench
+from kubecost_pipelines.lake import Staged
 from kubecost_pipelines.settings import ClusterSettings, Settings
+
+ROWS_IN_MEMORY = 200_000
+"""Workloads whose wide rows are held; a day with more of them passes without."""
 
 MOVERS = 10
 """Workloads whose cost moved most; `kubecost-pipelines explain` says why."""
@@ -60,7 +66,7 @@ def build_reconciled_allocations(settings: Settings, cluster: ClusterSettings) -
         EXTERNAL_COSTS.name: [asset_key(EXTERNAL_COSTS)],
     }
     about_rows = (*RECONCILED_ALLOCATION_EXPECTATIONS, expect_billed(settings.minimum_coverage))
-    expectations = (CLUSTER_IS_CONSERVED, *PRICE_EXPECTATIONS.values(), *about_rows)
+    expectations = (CLUSTER_IS_CONSERVED, DISTRIBUTIONS_ARE_ZERO_SUM, *PRICE_EXPECTATIONS.values(), *about_rows)
     key = asset_key(RECONCILED_ALLOCATIONS, cluster.name)
 
     @daily_asset(
@@ -78,11 +84,11 @@ def build_reconciled_allocations(settings: Settings, cluster: ClusterSettings) -
             window = window_of(context)
             report = Report(context, settled=tools.settled(window.days))
             for month in window.by_month():
-                days = _ready(tools, cluster, month.days, report)
-                try:
-                    _write(tools, cluster, days, about_rows, report)
-                except ClusterNotConservedError as error:
-                    report.failures[month.in_words] = error
+                for days in _batches(tools, cluster, _ready(tools, cluster, month.days, report)):
+                    try:
+                        _write(tools, cluster, days, about_rows, report)
+                    except ClusterNotConservedError as error:
+                        report.failures[f"{days[0]} to {days[-1]}"] = error
             return report.result()
 
     return reconciled_allocations
@@ -102,29 +108,52 @@ def _ready(tools: Tools, cluster: ClusterSettings, days: Sequence[date], report:
     return [day for day in days if all(day in known for known in held.values())]
 
 
+def _batches(tools: Tools, cluster: ClusterSettings, days: Sequence[date]) -> Iterator[list[date]]:
+    """Yield as many days at once as fit into memory: a query takes as long to compile as many days to compute."""
+    batch, rows = list[date](), 0
+    for day in days:
+        found = tools.lake.describe(ALLOCATIONS, [cluster.name], day)
+        count = found.rows if found else 0
+        if batch and rows + count > ROWS_IN_MEMORY:
+            yield batch
+            batch, rows = [], 0
+        batch.append(day)
+        rows += count
+    if batch:
+        yield batch
+
+
 def _write(
     tools: Tools, cluster: ClusterSettings, days: list[date], about_rows: Sequence[Expectation], report: Report
 ) -> None:
-    if not days:
-        return
-    allocations = tools.lake.read(ALLOCATIONS, [cluster.name], days, tools.engine).mutate(row=ibis.row_number())
-    allocations = tools.keep(allocations)
     assets = tools.lake.read(ASSET_COSTS, [], days, tools.engine)
-    assets = tools.keep(assets.filter(assets.cluster == cluster.name))
     external = tools.lake.read(EXTERNAL_COSTS, [], days, tools.engine)
-    prices = price_assets(assets, allocations, tools.keep)
-    settled = tools.settled(days)
-    rows = reconcile_allocations(allocations, prices, settled)
-    rows = rows.union(external_rows(external.filter(external.cluster == cluster.name), settled))
-    staged = tools.lake.stage(RECONCILED_ALLOCATIONS, rows, tools.engine)
-    _prove_conservation(staged.rows, assets, cluster, report)
+    external = external_rows(external.filter(external.cluster == cluster.name), tools.settled(days))
+    staged, prices, summary = stage_workload_costs(tools, cluster.name, days, assets, external)
+    _prove_conservation(summary, prices.assets, cluster, report)
     for name, expectation in PRICE_EXPECTATIONS.items():
         report.check(expectation, getattr(prices, name))
     for expectation in about_rows:
-        report.check(expectation, staged.rows)
-    _tell(report, staged.rows)
+        report.check(expectation, summary)
+    for policy in POLICIES.values():
+        report.check(DISTRIBUTIONS_ARE_ZERO_SUM, zero_sum_gaps(summary, share(summary, policy)))
+    _tell(report, summary)
     states = {day: {STATE: report.state_of(day)} for day in days}
     report.add(tools.lake.publish(staged, [cluster.name], days, details=states))
+
+
+def stage_workload_costs(
+    tools: Tools, cluster: str, days: list[date], assets: ir.Table, external: ir.Table
+) -> tuple[Staged, Prices, ir.Table]:
+    """Compute a cluster's workload costs of some days; return them unpublished, with their prices and their sums."""
+    allocations = tools.lake.read(ALLOCATIONS, [cluster], days, tools.engine, is_numbered=True)
+    assets = tools.keep(assets.filter(assets.cluster == cluster))
+    prices = price_assets(assets, allocations, tools.keep)
+    rows = reconcile_allocations(allocations, prices, tools.settled(days)).union(external)
+    found = [tools.lake.describe(ALLOCATIONS, [cluster], day) for day in days]
+    is_held = sum(one.rows for one in found if one) <= ROWS_IN_MEMORY
+    staged = tools.lake.stage(RECONCILED_ALLOCATIONS, rows, tools.engine, is_held=is_held)
+    return staged, prices, tools.keep(summarise(staged.rows))
 
 
 def _prove_conservation(rows: ir.Table, assets: ir.Table, cluster: ClusterSettings, report: Report) -> None:

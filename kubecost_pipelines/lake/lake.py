@@ -38,6 +38,9 @@ STALE_SECONDS = 3600
 
 Completion = Callable[[ir.Table], ir.Table]
 
+ROWS_IN_A_GROUP = 20_480
+"""Of a file whose wide rows pass without being held: a sixth of the usual, for that much is held after all."""
+
 ROWS_LEFT_AS_THEY_COME = 400_000
 """More staged rows than this do not fit into memory: in order, each day's file reads its own part from the disk."""
 
@@ -68,10 +71,12 @@ class Staged:
     by_day: Mapping[date, Written]
     nothing: Written
     engine: Backend
+    is_held: bool = True
 
     def drop(self) -> None:
         """Give the memory back."""
-        self.engine.con.execute(f"DROP TABLE IF EXISTS {self.rows.get_name()}").fetchall()
+        kind = "TABLE" if self.is_held else "VIEW"
+        self.engine.con.execute(f"DROP {kind} IF EXISTS {self.rows.get_name()}").fetchall()
 
 
 class Lake:
@@ -100,20 +105,29 @@ class Lake:
         files = [Path(info.path) for info in below if info.type == fs.FileType.File and info.base_name == FILE_NAME]
         return {date.fromisoformat(path.parent.name.removeprefix("date=")) for path in files}
 
-    def read(self, table: Table, key: Sequence[str], days: Iterable[date], engine: Backend) -> ir.Table:
+    def read(
+        self, table: Table, key: Sequence[str], days: Iterable[date], engine: Backend, *, is_numbered: bool = False
+    ) -> ir.Table:
         """Return the rows of the days that exist, with `date`; an empty table of that shape when none does.
 
-        A column that an older file lacks reads as null; a column per label key comes along.
+        A column that an older file lacks reads as null; a column per label key comes along, and with `is_numbered`
+        the column `row`, a number that is the row's own within its day, whenever it is read.
         """
         paths = [self.path(table, key, day) for day in days]
         found = [info.path for info in self._location.filesystem.get_file_info(paths) if info.type == fs.FileType.File]
         schema = ibis.schema({"date": "date", **table.schema()})
         if not found:
-            return engine.create_table(f"no_{uuid4().hex}", schema=schema, temp=True)
+            numbered = ibis.schema({**schema, "row": "int64"}) if is_numbered else schema
+            return engine.create_table(f"no_{uuid4().hex}", schema=numbered, temp=True)
         local = found if self._location.is_local else [self._download(path) for path in found]
         rows = engine.read_parquet(
-            local, table_name=f"{table.name}_{uuid4().hex}", union_by_name=True, hive_partitioning=True
+            local,
+            table_name=f"{table.name}_{uuid4().hex}",
+            union_by_name=True,
+            hive_partitioning=True,
+            file_row_number=is_numbered,
         )
+        rows = rows.rename(row="file_row_number") if is_numbered else rows
         extra = [name for name in rows.columns if name not in schema]
         columns = {n: rows[n].cast(t) if n in rows.columns else ibis.null().cast(t) for n, t in schema.items()}
         return rows.select(**columns, **{name: rows[name] for name in extra})
@@ -132,7 +146,15 @@ class Lake:
         with source, pq.ParquetFile(source) as file:
             yield from read_in_shape(file, table)
 
-    def stage(self, table: Table, rows: ir.Table, engine: Backend, complete: Completion | None = None) -> "Staged":
+    def stage(
+        self,
+        table: Table,
+        rows: ir.Table,
+        engine: Backend,
+        complete: Completion | None = None,
+        *,
+        is_held: bool = True,
+    ) -> "Staged":
         """Compute `rows` once, so that they can be checked before anything is replaced.
 
         Args:
@@ -140,11 +162,18 @@ class Lake:
             rows: bound to `engine`.
             engine: computes and holds the rows.
             complete: rows to add, from the computed ones.
+            is_held: whether the rows are computed now, all of them; otherwise whenever they are read, which for one
+                day of wide rows is less work, and little memory.
         """
         missing = [name for name in ("date", *table.names) if name not in rows.columns]
         if missing:
             raise LakeError(f"{table.name}: the rows lack {', '.join(missing)}; this is a bug, please report it.")
-        computed = engine.create_table(f"staged_{uuid4().hex}", rows, temp=True)
+        name = f"staged_{uuid4().hex}"
+        if is_held:
+            computed = engine.create_table(name, rows, temp=True)
+        else:
+            engine.con.execute(f"CREATE TEMP VIEW {name} AS {ibis.to_sql(rows, dialect='duckdb')}").fetchall()
+            computed = engine.table(name)
         if complete:
             more = ibis.to_sql(complete(computed), dialect="duckdb")
             engine.con.execute(f"INSERT INTO {computed.get_name()} {more}").fetchall()
@@ -152,10 +181,10 @@ class Lake:
         sums = {name: computed[name].sum().fill_null(0) for name in costs}
         summed = computed.group_by("date").aggregate(rows=computed.count(), **sums).to_pyarrow().to_pylist()
         by_day = {row.pop("date"): Written(date.min, row.pop("rows"), row) for row in summed}
-        if sum(one.rows for one in by_day.values()) > ROWS_LEFT_AS_THEY_COME:
+        if is_held and sum(one.rows for one in by_day.values()) > ROWS_LEFT_AS_THEY_COME:
             computed = _by_date(computed, engine)
         nothing = Written(date.min, 0, dict.fromkeys(costs, Decimal(0)))
-        return Staged(table, computed, by_day, nothing, engine)
+        return Staged(table, computed, by_day, nothing, engine, is_held)
 
     def publish(
         self,
@@ -257,6 +286,7 @@ def _copy(staged: Staged, target: Path, written: Written) -> None:
         default=str,
     )
     zstd = "COMPRESSION zstd, COMPRESSION_LEVEL 1"  # a tenth less work than the default level, and about as small
+    zstd += "" if staged.is_held else f", ROW_GROUP_SIZE {ROWS_IN_A_GROUP}"
     options = f"FORMAT parquet, {zstd}, KV_METADATA {{{METADATA_KEY}: {_quoted(metadata)}}}"
     # Written out, for Ibis takes longer to compile this than DuckDB to do it, and a month has 31 days.
     rows = f"SELECT * EXCLUDE (date) FROM {staged.rows.get_name()} WHERE date = DATE '{written.day}'"
