@@ -12,7 +12,7 @@ from datetime import date
 from pathlib import Path
 
 from kubecost_pipelines.clusters import ClusterClient
-from kubecost_pipelines.defs.exporting import rows_of_cluster
+from kubecost_pipelines.defs.exporting import leave_pandas_out, rows_of_cluster
 from kubecost_pipelines.settings import ClusterSettings, ExportSettings
 from kubecost_pipelines.sinks import export_day, open_bucket
 
@@ -22,6 +22,7 @@ KIBIBYTES_PER_UNIT = 1 / 1024 if sys.platform == "darwin" else 1
 def main() -> None:
     """Take the cluster's endpoint, the bucket's (a URL or a folder), the layout and the day."""
     endpoint, target, layout, day = sys.argv[1:]
+    leave_pandas_out()
     cluster = ClusterSettings(
         name="prod-1",
         endpoint=endpoint,

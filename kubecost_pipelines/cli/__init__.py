@@ -95,7 +95,7 @@ def export(clusters: tuple[str, ...], force: bool, dry_run: bool) -> None:
     """
     from kubecost_pipelines.cli.export import Options, run_export  # noqa: PLC0415 - loads what reads and writes
 
-    sys.exit(run_export(clusters, Options(force=force, dry_run=dry_run)))
+    sys.exit(run_export(clusters, Options(force=force, dry_run=dry_run, is_own_process=True)))
 
 
 @cli.command("iam-policy")

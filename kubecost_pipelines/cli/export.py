@@ -11,7 +11,7 @@ import click
 
 from kubecost_pipelines.clusters import ClusterClient, ClusterError
 from kubecost_pipelines.defs.export_gaps import Gap, find_gaps
-from kubecost_pipelines.defs.exporting import rows_of_cluster, rows_of_lake, source_table
+from kubecost_pipelines.defs.exporting import leave_pandas_out, rows_of_cluster, rows_of_lake, source_table
 from kubecost_pipelines.settings import ClusterSettings, ExportSettings, Settings, SettingsError, load_settings
 from kubecost_pipelines.settings.locations import locate
 from kubecost_pipelines.sinks import (
@@ -33,11 +33,15 @@ class Options:
     force: bool
     dry_run: bool
     today: date | None = None
+    is_own_process: bool = False
+    """Whether nothing else runs in this process, now or later."""
 
 
 def run_export(names: Sequence[str], options: Options) -> int:
     """Export the gaps of the named clusters, or of all; return the exit code."""
     settings, export = export_settings()
+    if options.is_own_process and export.source == "estimates" and export.aggregation == "container":
+        leave_pandas_out()
     results = [_export_cluster(settings, export, one, options) for one in chosen_clusters(settings, names)]
     return 0 if all(results) else 1
 

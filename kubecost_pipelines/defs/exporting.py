@@ -4,9 +4,11 @@ Knows neither Dagster nor the command line: both call it.
 """
 
 import hashlib
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import date
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,6 +85,21 @@ def rows_of_cluster(client: ClusterClient, export: ExportSettings, day: date, sc
     with open_engine("400MB", scratch) as engine:
         summed = aggregate(engine.read_parquet(file), ALLOCATIONS, export.aggregation).to_pyarrow()
     return replace(rows, batches=_in_shape(summed, ALLOCATIONS))
+
+
+class _WithoutPandas(MetaPathFinder):
+    def find_spec(self, fullname: str, *_: object) -> None:
+        if fullname == "pandas":
+            raise ModuleNotFoundError(f"No module named {fullname!r}")
+
+
+def leave_pandas_out() -> None:
+    """Keep pandas from being imported in this process: a second of CPU, and 60 MB.
+
+    Arrow imports it when it first makes an array, only to see whether a list is one of pandas'. For a process that
+    exports containers and ends.
+    """
+    sys.meta_path.insert(0, _WithoutPandas())
 
 
 def fingerprint(*parts: object) -> str:
