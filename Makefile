@@ -5,7 +5,7 @@ DEMO := .demo
 export DAGSTER_DISABLE_TELEMETRY := yes
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test check docs bench components clean
+.PHONY: help setup demo dev test check docs bench components clean dashboard screenshots
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,7 +21,7 @@ setup: .venv/ready ## Install into .venv, pinned by constraints.txt
 demo: .venv/ready ## Materialise a small demo company under .demo and print what was found
 	@$(BIN)/kubecost-pipelines demo $(DEMO)
 
-dev: .venv/ready ## Open the Dagster UI: on your settings, or on the demo where there are none
+dev: .venv/ready ## Open Dagster and the dashboard: on your settings, or on the demo where there are none
 	@$(BIN)/kubecost-pipelines dev $(DEMO)
 
 test: .venv/ready ## Run all tests
@@ -39,6 +39,12 @@ docs: .venv/ready ## Write the generated pages of docs/
 
 bench: .venv/ready ## Measure speed and memory as paired ratios (several minutes)
 	@$(BIN)/python -m benchmarks
+
+dashboard: ## Build the dashboard from its sources (needs Node 20 or later)
+	cd kubecost_pipelines/dashboard/ui && npm ci --no-audit --no-fund --silent && npm run --silent build
+
+screenshots: .venv/ready ## Take the pictures of README.md (needs Chromium)
+	$(BIN)/python -m kubecost_pipelines_tests.dashboard.screenshots
 
 components: ## Install the servers that tests talk to (PostgreSQL, azurite, bqemulator)
 	bash .ci/components

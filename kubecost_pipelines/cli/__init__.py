@@ -33,11 +33,12 @@ def demo(folder: Path, days: int) -> None:
 @cli.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path), default=Path(".demo"))
 @click.option("--port", type=int, default=3000, show_default=True, help="Port of the Dagster UI.")
-def dev(folder: Path, port: int) -> None:
-    """Open the Dagster UI on your settings; without any, on the demo in FOLDER (default .demo)."""
+@click.option("--api-port", type=int, default=9090, show_default=True, help="Port of the dashboard and the API.")
+def dev(folder: Path, port: int, api_port: int) -> None:
+    """Open Dagster and the dashboard on your settings; without any, on the demo in FOLDER (default .demo)."""
     from kubecost_pipelines.cli.demo import open_ui  # noqa: PLC0415 - as above
 
-    open_ui(folder, port)
+    open_ui(folder, port, api_port)
 
 
 @cli.command()

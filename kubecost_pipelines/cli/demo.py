@@ -84,11 +84,13 @@ def run_demo(root: Path, day_count: int) -> None:
     _print_findings(console, folder, days)
     _print_failed_checks(console, checks)
     console.print(f"\nRestated: the bill of {restated} was {old:,.5f} and is {_billed(folder, restated):,.5f} USD.")
-    console.print("See the graph, the checks and the charts in the Dagster UI: [bold]make dev[/bold]")
+    console.print("\n[bold]make dev[/bold] opens both:")
+    console.print("  the dashboard            http://localhost:9090")
+    console.print("  graph, checks, backfills http://localhost:3000 (Dagster)")
 
 
-def open_ui(root: Path, port: int) -> None:
-    """Run `dagster dev` on the user's settings; without any, on the demo with its clusters."""
+def open_ui(root: Path, port: int, api_port: int) -> None:
+    """Run `dagster dev` and `serve` on the user's settings; without any, on the demo with its clusters."""
     folder = DemoFolder(root.absolute())
     environment = dict(os.environ)
     with ExitStack() as running:
@@ -97,13 +99,27 @@ def open_ui(root: Path, port: int) -> None:
             settings = load_settings(folder.config)
             assert settings is not None  # noqa: S101 - the file exists
             _serve_again(settings, running)
-        command = [sys.executable, "-m", "dagster", "dev", "-m", "kubecost_pipelines.definitions", "-p", str(port)]
-        process = subprocess.Popen(command, env=environment)  # noqa: S603 - our own interpreter
-        signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+        commands = [["-m", "dagster", "dev", "-m", "kubecost_pipelines.definitions", "-p", str(port)]]
+        if CONFIG_VARIABLE in environment or load_settings() is not None:
+            commands.append(["-c", "from kubecost_pipelines.cli import main; main()", "serve", "--port", str(api_port)])
+            print(f"Dashboard: http://localhost:{api_port}    Dagster: http://localhost:{port}", flush=True)
+        processes = [
+            subprocess.Popen([sys.executable, *command], env=environment)  # noqa: S603 - our own interpreter
+            for command in commands
+        ]
+        signal.signal(signal.SIGTERM, lambda *_: _end(processes))
         try:
-            sys.exit(process.wait())
+            code = processes[0].wait()
         except KeyboardInterrupt:
-            sys.exit(process.wait())
+            code = processes[0].wait()
+        finally:
+            _end(processes[1:])
+        sys.exit(code)
+
+
+def _end(processes: Sequence["subprocess.Popen[bytes]"]) -> None:
+    for process in processes:
+        process.terminate()
 
 
 def _start_clean(folder: DemoFolder) -> None:

@@ -89,6 +89,12 @@ class Lake:
     def path(self, table: Table, key: Sequence[str], day: date) -> str:
         return "/".join([self._location.path, table.name, *key, f"date={day}", FILE_NAME])
 
+    def days(self, table: Table, key: Sequence[str]) -> list[date]:
+        """Return the days that a table has of a key, in order."""
+        folder = fs.FileSelector("/".join([self._location.path, table.name, *key]), allow_not_found=True)
+        found = self._location.filesystem.get_file_info(folder)
+        return sorted(date.fromisoformat(one.base_name[5:]) for one in found if one.base_name.startswith("date="))
+
     def describe(self, table: Table, key: Sequence[str], day: date) -> Written | None:
         """Return what the file of that day says of itself, or None when there is no such file."""
         try:

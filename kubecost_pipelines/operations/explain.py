@@ -95,7 +95,7 @@ def explain(
             wanted = " and ".join(f"{name} {value!r}" for name, value in chosen.items() if value)
             raise NothingToExplainError(f"nothing ran in {cluster} on {day} with {wanted}. Check the name.")
         assets = _trace(tools, cluster, day, chosen)
-        bill = _bill_rows(tools, day, assets)
+        bill = bill_rows(tools, day, assets)
     return Explanation(cluster, day, namespace, pod, is_settled, resources, assets, bill)
 
 
@@ -138,7 +138,7 @@ def _trace(tools: Tools, cluster: str, day: date, chosen: Mapping[str, str | Non
     return rows
 
 
-def _bill_rows(tools: Tools, day: date, assets: Iterable[Row]) -> list[Row]:
+def bill_rows(tools: Tools, day: date, assets: Iterable[Row]) -> list[Row]:
     """Return the bill rows behind the assets: each bill is claimed again, for who claimed what is not kept."""
     by_bill: dict[str, set[str]] = {}
     for row in assets:

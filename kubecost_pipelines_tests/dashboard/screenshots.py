@@ -1,0 +1,37 @@
+"""The pictures of README.md: `make screenshots` makes a demo, opens it in Chromium and writes docs/images."""
+
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from PIL import Image
+
+from kubecost_pipelines_tests.dashboard.running import open_browser, run_demo
+
+IMAGES = Path(__file__).parents[2] / "docs" / "images"
+COLORS = 128
+"""Enough for flat areas and text, in a third of the bytes."""
+
+
+def main() -> None:
+    """Write the dashboard's overview and Dagster's asset graph."""
+    with TemporaryDirectory() as folder, open_browser() as browser, run_demo(Path(folder) / "demo", days=14) as demo:
+        pages = (
+            ("dashboard.png", f"{demo.dashboard}/", ".legend li", (1280, 800)),
+            ("why.png", f"{demo.dashboard}/?view=why&cluster=prod-eks-1&namespace=web", ".waterfall svg", (1280, 800)),
+            ("asset-graph.png", f"{demo.dagster}/asset-groups", "[data-testid='asset-graph'], svg", (1600, 900)),
+        )
+        for name, address, awaited, (width, height) in pages:
+            page = browser.new_page(viewport={"width": width, "height": height})
+            page.goto(address)
+            page.locator(awaited).first.wait_for(timeout=60_000)
+            page.wait_for_timeout(4_000)
+            target = IMAGES / name
+            page.screenshot(path=target)
+            Image.open(target).convert("P", palette=Image.Palette.ADAPTIVE, colors=COLORS).save(target, optimize=True)
+            sys.stderr.write(f"{target}: {target.stat().st_size:,} bytes\n")
+
+
+if __name__ == "__main__":
+    IMAGES.mkdir(exist_ok=True)
+    main()
