@@ -101,6 +101,22 @@ def test_what_no_cluster_claims_stays_on_the_bill(month: tuple[Deployment, Recor
     }  # fmt: skip
 
 
+def test_every_day_the_workloads_and_what_they_left_add_up_to_the_assets(
+    month: tuple[Deployment, Recorded],
+) -> None:
+    deployment, recorded = month
+
+    days = ask(
+        f"SELECT date, sum(allocated), sum(owned) FROM (SELECT date, total_cost AS allocated, 0 AS owned "
+        f"FROM {table(deployment, 'reconciled_allocations', '*/*')} WHERE allocation_type <> 'external' "
+        f"UNION ALL SELECT date, 0, total_cost FROM {table(deployment, 'asset_costs', '*')}) GROUP BY date"
+    )
+
+    assert len(days) == 31
+    assert all(allocated == pytest.approx(owned, abs=1e-6) for _, allocated, owned in days)
+    assert recorded.checks["allocations_have_a_node"]
+
+
 def rows_of(deployment: Deployment) -> str:
     return f"SELECT * FROM {table(deployment, 'cloud_billing')}"
 

@@ -49,7 +49,7 @@ def test_the_run_succeeds_and_every_day_of_every_asset_is_materialized(month: tu
     _, recorded = month
 
     assert recorded.success, recorded.error
-    assert len(recorded.materialized) == 9 * 31 + 1  # the connection status has no days
+    assert len([day for _, day in recorded.materialized if day]) == 9 * 31  # the connection status has no days
 
 
 def test_the_bill_adds_up_to_the_invoice(month: tuple[Deployment, Recorded]) -> None:
