@@ -112,7 +112,7 @@ def workloads(
     kind: str, group: str, filters: Mapping[str, str], window: Window, dialect: Dialect = "duckdb"
 ) -> Question:
     """Ask what workloads cost by `group` (a column, or `label:<key>`), per day or over all of them."""
-    name = _label(group[6:], dialect) if group.startswith("label:") else group
+    name = _label(group[6:], dialect) if group.startswith("label:") else _NAMES.get(group, group)
     named = f"CASE WHEN allocation_type = 'idle' THEN '__idle__' ELSE coalesce({name}, '__unallocated__') END"
     where = [_days(window), *(f"{column} = {text(value)}" for column, value in filters.items() if column != "label")]
     if "label" in filters:
@@ -134,6 +134,10 @@ WHERE {_and(where)}
 GROUP BY {"1, 2" if day else "1"}
 ORDER BY {"date, " if day else ""}total DESC""",
     )
+
+
+_NAMES = {"controller": "coalesce(controller_kind || ':' || controller, controller)"}
+"""Kubecost names a controller with its kind."""
 
 
 def assets(kind: str, asset_type: str, cluster: str, window: Window) -> Question:

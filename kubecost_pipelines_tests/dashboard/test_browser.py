@@ -88,7 +88,7 @@ def test_provisional_days_are_hatched_and_read_out_by_keyboard(page: Page) -> No
 def test_a_reader_gets_from_a_namespace_to_the_row_of_the_bill(page: Page) -> None:
     show(page, f"/?view=workloads&window={SETTLED}")
 
-    for name in ("checkout", "orders-db"):
+    for name in ("checkout", "statefulset:orders-db"):
         page.get_by_role("rowheader", name=name, exact=True).get_by_role("link").click()
     page.get_by_role("rowheader", name=re.compile("^orders-db")).get_by_role("link").click()
 

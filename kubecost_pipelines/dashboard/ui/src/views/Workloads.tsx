@@ -207,7 +207,9 @@ function below(group: string, row: Workload, query: Query): string | null {
     return place.cluster ? toView("why", { ...place, pod: row.name }) : null;
   }
   const next = LADDER[LADDER.indexOf(group as (typeof LADDER)[number]) + 1];
-  return next ? withChange({ [group]: row.name, group: next }) : null;
+  // A controller is named with its kind, `statefulset:orders-db`; the filter takes the name.
+  const value = group === "controller" ? row.name.slice(row.name.indexOf(":") + 1) : row.name;
+  return next ? withChange({ [group]: value, group: next }) : null;
 }
 
 function columnsOf(group: string, currency: string, query: Query): Column<Workload>[] {
