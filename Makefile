@@ -5,10 +5,10 @@ DEMO := .demo
 export DAGSTER_DISABLE_TELEMETRY := yes
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test check docs bench components clean dashboard screenshots
+.PHONY: help setup demo dev test check docs bench bench-status components clean dashboard screenshots
 
 help: ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/ready ## Install into .venv, pinned by constraints.txt
 
@@ -45,6 +45,9 @@ dashboard: ## Build the dashboard from its sources (needs Node 20 or later)
 
 screenshots: .venv/ready ## Take the pictures of README.md (needs Chromium)
 	$(BIN)/python -m kubecost_pipelines_tests.dashboard.screenshots
+
+bench-status: .venv/ready ## Time `status` for 100 bills × 3 years
+	@$(BIN)/python -m benchmarks.status
 
 components: ## Install the servers that tests talk to (PostgreSQL, azurite, bqemulator)
 	bash .ci/components

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from kubecost_pipelines.cli.backfills import rebuild, repair
+from kubecost_pipelines.cli.status import status
 from kubecost_pipelines.operations.errors import OperationError
 from kubecost_pipelines.settings import SettingsError
 
@@ -82,6 +83,7 @@ def explain(cluster: str, day: datetime, namespace: str | None, pod: str | None,
 
 cli.add_command(rebuild)
 cli.add_command(repair)
+cli.add_command(status)
 
 
 @cli.command()
