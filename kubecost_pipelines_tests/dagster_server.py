@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -45,19 +45,23 @@ class DagsterServer:
             yield opened
 
 
-def write_deployment(folder: Path, days: list[date], **settings: Any) -> dict[str, str]:
+def write_deployment(folder: Path, days: list[date], *, postgres_port: int | None = None) -> dict[str, str]:
     """Write a bill, settings and an instance, and return the environment that names them."""
     write_aws_bill(folder / "bills" / "cur", days, version=1, restated_day=days[0])
-    chosen = {
+    settings = {
         "lake": (folder / "lake").as_uri(),
         "start_date": str(days[0]),
         "cloud_stores": [{"provider": "aws", "id": ACCOUNT, "export": (folder / "bills" / "cur").as_uri()}],
-        **settings,
+        "runs_by_itself": False,
     }
-    (folder / "kubecost-pipelines.yaml").write_text(yaml.safe_dump(chosen), encoding="utf-8")
+    (folder / "kubecost-pipelines.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
     home = folder / "dagster_home"
     home.mkdir()
-    (home / "dagster.yaml").write_bytes((ROOT / "dagster.yaml").read_bytes())
+    text = (ROOT / "dagster.yaml").read_text(encoding="utf-8")
+    if postgres_port:
+        url = f"postgresql+psycopg2://postgres:x@127.0.0.1:{postgres_port}/postgres"
+        text += f"storage:\n  postgres:\n    postgres_url: {url}\n"
+    (home / "dagster.yaml").write_text(text, encoding="utf-8")
     return {
         **os.environ,
         CONFIG_VARIABLE: str(folder / "kubecost-pipelines.yaml"),
@@ -111,9 +115,9 @@ def _answers(url: str) -> bool:
         return False
 
 
-def wait_until(is_so: Any, seconds: float) -> None:
-    """Ask twice a second until it is so."""
+def wait_until(is_so: Callable[[], Any], seconds: float, every: float = 0.5) -> None:
+    """Ask again and again until it is so."""
     deadline = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < deadline, f"not so after {seconds} s"
-        time.sleep(0.5)
+        time.sleep(every)

@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from kubecost_pipelines.core.expectations import Expectation
+from kubecost_pipelines.core.provider_key import slug_of
 from kubecost_pipelines.core.tables import Column, Table, label_column
 from kubecost_pipelines.defs.automation import follows_its_sources
 from kubecost_pipelines.defs.reporting import Materialized
@@ -52,7 +53,8 @@ def daily_asset(
         of: whose it is, for people.
         tags: `provider`, `provider_key`, `cluster`.
         kinds: badges in the UI besides `parquet`.
-        pool: pool that limits how many runs ask one provider or cluster at a time.
+        pool: pool that limits how many runs ask one provider or cluster at a time; without one, the asset has its
+            own, so that two runs never write one day at a time.
         fresh_within: age after which the asset is late.
         check_specs: the checks that its body reports.
         path: where it writes, if not into the lake.
@@ -76,7 +78,7 @@ def daily_asset(
         backfill_policy=dg.BackfillPolicy.single_run(),
         automation_condition=follows_its_sources() if any(deps.values()) else None,
         code_version=CODE_VERSION,
-        pool=pool,
+        pool=pool or slug_of("_".join([table.name, *parts])),
         check_specs=list(check_specs),
     )
 
