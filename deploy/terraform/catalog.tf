@@ -1,9 +1,11 @@
-# The catalog: the database and the two tables. The pipeline registers the partitions of the drop-in table in the run that
-# writes them; those of our own are computed from the query, so that nothing has to be registered.
+# The catalog: the database, the drop-in table and the three tables of our own layout.
+#
+# columns.json is what the pipeline writes; it adds a column that is missing, so that both may make the tables.
 
 locals {
-  exports = "exports/"
-  columns = jsondecode(file("${path.module}/columns.json"))
+  exports  = "exports/"
+  location = "s3://${aws_s3_bucket.costs.id}/${local.exports}"
+  columns  = jsondecode(file("${path.module}/columns.json"))
 
   # Glue knows lower case only.
   drop_in_columns = concat(
@@ -11,28 +13,49 @@ locals {
     [for key in var.labels : { name = lower("properties.labels.${key}"), type = "string" }],
     [for key in var.annotations : { name = lower("properties.annotations.${key}"), type = "string" }],
   )
+
+  by_day   = ["cluster", "date"]
+  by_month = ["account_id", "region", "year", "month"]
+  tables = {
+    kubecost_table             = { columns = local.drop_in_columns, keys = local.by_month, template = "account_id=$${account_id}/region=$${region}/year=$${year}/month=$${month}/" }
+    allocations                = { columns = local.columns.allocations, keys = local.by_day, template = "cluster=$${cluster}/date=$${date}/allocations/" }
+    allocations_volumes        = { columns = local.columns.volumes, keys = local.by_day, template = "cluster=$${cluster}/date=$${date}/volumes/" }
+    allocations_load_balancers = { columns = local.columns.load_balancers, keys = local.by_day, template = "cluster=$${cluster}/date=$${date}/load_balancers/" }
+  }
+
+  # How Athena computes the values of each partition key.
+  projections = {
+    account_id = { type = "enum", values = join(",", sort(distinct(var.clusters[*].account_id))) }
+    region     = { type = "enum", values = join(",", sort(distinct(var.clusters[*].region))) }
+    year       = { type = "integer", range = "2020,2100", digits = "4" }
+    month      = { type = "integer", range = "1,12", digits = "2" }
+    cluster    = { type = "enum", values = join(",", sort(var.clusters[*].name)) }
+    date       = { type = "date", format = "yyyy-MM-dd", range = "2020-01-01,NOW", "interval.unit" = "DAYS" }
+  }
 }
 
 resource "aws_glue_catalog_database" "costs" {
   name         = var.database
   description  = "Kubernetes cost by workload, written by kubecost_pipelines."
-  location_uri = "s3://${aws_s3_bucket.costs.id}/${local.exports}"
+  location_uri = local.location
 }
 
-resource "aws_glue_catalog_table" "drop_in" {
+resource "aws_glue_catalog_table" "allocation" {
+  for_each      = local.tables
   database_name = aws_glue_catalog_database.costs.name
-  name          = "kubecost_table"
-  description   = "A day's allocation, in the columns of the AWS containers cost allocation dashboard."
+  name          = each.key
   table_type    = "EXTERNAL_TABLE"
 
-  parameters = {
-    EXTERNAL              = "TRUE"
-    classification        = "parquet"
-    "parquet.compression" = "SNAPPY"
-  }
+  parameters = merge(
+    { EXTERNAL = "TRUE", classification = "parquet" },
+    var.projection ? merge(
+      { "projection.enabled" = "true", "storage.location.template" = "${local.location}${each.value.template}" },
+      [for key in each.value.keys : { for name, value in local.projections[key] : "projection.${key}.${name}" => value }]...
+    ) : {},
+  )
 
   dynamic "partition_keys" {
-    for_each = ["account_id", "region", "year", "month"]
+    for_each = each.value.keys
 
     content {
       name = partition_keys.value
@@ -41,7 +64,7 @@ resource "aws_glue_catalog_table" "drop_in" {
   }
 
   storage_descriptor {
-    location      = "s3://${aws_s3_bucket.costs.id}/${local.exports}"
+    location      = local.location
     input_format  = "org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat"
     output_format = "org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat"
 
@@ -50,54 +73,7 @@ resource "aws_glue_catalog_table" "drop_in" {
     }
 
     dynamic "columns" {
-      for_each = local.drop_in_columns
-
-      content {
-        name = columns.value.name
-        type = columns.value.type
-      }
-    }
-  }
-}
-
-resource "aws_glue_catalog_table" "native" {
-  database_name = aws_glue_catalog_database.costs.name
-  name          = "allocations"
-  description   = "A day's allocation in our own layout: nulls kept, every label and annotation in a map."
-  table_type    = "EXTERNAL_TABLE"
-
-  parameters = {
-    EXTERNAL                    = "TRUE"
-    classification              = "parquet"
-    "projection.enabled"        = "true"
-    "projection.cluster.type"   = "enum"
-    "projection.cluster.values" = join(",", sort(keys(local.clusters)))
-    "projection.date.type"      = "date"
-    "projection.date.format"    = "yyyy-MM-dd"
-    "projection.date.range"     = "${var.first_day},NOW"
-    "storage.location.template" = "s3://${aws_s3_bucket.costs.id}/${local.exports}cluster=$${cluster}/date=$${date}/allocations"
-  }
-
-  dynamic "partition_keys" {
-    for_each = ["cluster", "date"]
-
-    content {
-      name = partition_keys.value
-      type = "string"
-    }
-  }
-
-  storage_descriptor {
-    location      = "s3://${aws_s3_bucket.costs.id}/${local.exports}"
-    input_format  = "org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat"
-    output_format = "org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat"
-
-    ser_de_info {
-      serialization_library = "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe"
-    }
-
-    dynamic "columns" {
-      for_each = local.columns.native
+      for_each = each.value.columns
 
       content {
         name = columns.value.name

@@ -7,6 +7,6 @@ output "workgroup" {
 }
 
 output "export_role_arns" {
-  description = "For each cluster the role that writes its export."
+  description = "By name, the roles that export: export.identity.role_arns in the settings."
   value       = { for name, role in aws_iam_role.export : name => role.arn }
 }

@@ -1,31 +1,35 @@
-# Who may write: one role for each cluster, that can reach the objects of that cluster alone.
+# Who may write: a role for each deployment, that can reach the objects of its clusters alone.
 #
-# The pipeline runs as a role of its own account (cluster-account/) and assumes these, with the external id.
+# The pipeline runs as a role of its own account (cluster-account/) and assumes this one, with the external id.
 
 locals {
-  clusters = { for cluster in var.clusters : cluster.name => cluster }
+  roles = { for cluster in var.clusters : cluster.role => cluster... }
 
   # `?` stands for one character. With `*` in its place, `*_prod.snappy.parquet` would let the cluster `prod` write the
   # files of `team_prod`, for `*` crosses underscores and slashes.
   day = "????-??-??"
   written = {
-    for name, cluster in local.clusters : name => [
-      "${local.exports}account_id=${cluster.account_id}/region=${cluster.region}/year=????/month=??/${local.day}_${name}.snappy.parquet",
-      "${local.exports}cluster=${name}/date=${local.day}/*",
-    ]
+    for role, clusters in local.roles : role => flatten([
+      for cluster in clusters : [
+        "${local.exports}account_id=${cluster.account_id}/region=${cluster.region}/year=????/month=??/${local.day}_${cluster.name}.snappy.parquet",
+        "${local.exports}cluster=${cluster.name}/date=${local.day}/*",
+      ]
+    ])
   }
   listed = {
-    for name, cluster in local.clusters : name => [
-      "${local.exports}account_id=${cluster.account_id}/region=${cluster.region}/*",
-      "${local.exports}cluster=${name}/*",
-    ]
+    for role, clusters in local.roles : role => distinct(flatten([
+      for cluster in clusters : [
+        "${local.exports}account_id=${cluster.account_id}/region=${cluster.region}/*",
+        "${local.exports}cluster=${cluster.name}/*",
+      ]
+    ]))
   }
 }
 
 resource "aws_iam_role" "export" {
-  for_each             = local.clusters
+  for_each             = local.roles
   name                 = "kubecost-pipelines-${each.key}"
-  description          = "Exports the allocation of the cluster ${each.key}."
+  description          = "Exports the allocation of ${join(", ", each.value[*].name)}."
   assume_role_policy   = data.aws_iam_policy_document.trust.json
   max_session_duration = 3600 # AWS gives chained sessions no more
 }
@@ -48,14 +52,14 @@ data "aws_iam_policy_document" "trust" {
 }
 
 resource "aws_iam_role_policy" "export" {
-  for_each = local.clusters
+  for_each = local.roles
   name     = "export"
   role     = aws_iam_role.export[each.key].id
   policy   = data.aws_iam_policy_document.export[each.key].json
 }
 
 data "aws_iam_policy_document" "export" {
-  for_each = local.clusters
+  for_each = local.roles
 
   statement {
     sid       = "WriteItsDays"
@@ -71,7 +75,7 @@ data "aws_iam_policy_document" "export" {
     condition {
       test     = "StringLike"
       variable = "s3:prefix"
-      values   = local.listed[each.key]
+      values   = concat(local.listed[each.key], ["${local.results}*"])
     }
   }
 
@@ -82,11 +86,30 @@ data "aws_iam_policy_document" "export" {
       "glue:GetDatabase", "glue:GetTable", "glue:GetPartition", "glue:GetPartitions", "glue:BatchGetPartition",
       "glue:BatchCreatePartition", "glue:UpdatePartition", "glue:UpdateTable",
     ]
-    resources = [
-      "${local.arn}:glue:${var.region}:${local.account}:catalog",
-      aws_glue_catalog_database.costs.arn,
-      aws_glue_catalog_table.drop_in.arn,
-      aws_glue_catalog_table.native.arn,
+    resources = concat(
+      ["${local.arn}:glue:${var.region}:${local.account}:catalog", aws_glue_catalog_database.costs.arn],
+      [for table in aws_glue_catalog_table.allocation : table.arn],
+    )
+  }
+
+  # Each day is counted in Athena after its export.
+  statement {
+    sid = "CountItsDays"
+    actions = [
+      "athena:StartQueryExecution", "athena:StopQueryExecution", "athena:GetQueryExecution", "athena:GetQueryResults",
     ]
+    resources = [aws_athena_workgroup.costs.arn]
+  }
+
+  statement {
+    sid       = "KeepTheAnswers"
+    actions   = ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"]
+    resources = ["${aws_s3_bucket.costs.arn}/${local.results}*"]
+  }
+
+  statement {
+    sid       = "FindTheBucket"
+    actions   = ["s3:GetBucketLocation"]
+    resources = [aws_s3_bucket.costs.arn]
   }
 }

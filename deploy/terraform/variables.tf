@@ -14,11 +14,12 @@ variable "bucket" {
 }
 
 variable "clusters" {
-  description = "Who may export what: one entry for each cluster, named as in the settings; account_id and region say where it runs."
+  description = "What is exported: one entry for each cluster, named as in the settings; account_id and region say where it runs. Clusters with the same role are exported by one deployment, which reaches the objects of these alone."
   type = list(object({
     name       = string
     account_id = string
     region     = string
+    role       = optional(string, "export")
   }))
 
   validation {
@@ -39,7 +40,7 @@ variable "pipeline_role_arn" {
 }
 
 variable "external_id" {
-  description = "What the pipeline must present with the export roles; export.external_id in the settings."
+  description = "What the pipeline must present with the export roles; export.identity.external_id in the settings."
   type        = string
 
   validation {
@@ -60,15 +61,10 @@ variable "annotations" {
   default     = []
 }
 
-variable "first_day" {
-  description = "First day that the native table knows (start_date of the settings)."
-  type        = string
-  default     = "2020-01-01"
-
-  validation {
-    condition     = can(formatdate("YYYY-MM-DD", "${var.first_day}T00:00:00Z"))
-    error_message = "Write it as YYYY-MM-DD."
-  }
+variable "projection" {
+  description = "Let Athena compute the partitions, so that none is registered; export.glue.projection in the settings."
+  type        = bool
+  default     = true
 }
 
 variable "database" {

@@ -170,14 +170,19 @@ def _put_native(athena: Athena) -> None:
     schema = pa.schema([(column.name, arrow_type(column.type)) for column in RECONCILED_ALLOCATIONS.columns])
     for day, workloads in DAYS.items():
         rows = pa.Table.from_pylist([workload.as_native(day) for workload in workloads], schema)
-        athena.sizes[day] = _put(athena, f"s3://lantern-costs/native/cluster=prod/date={day}/data.parquet", rows)
+        athena.sizes[day] = _put(
+            athena, f"s3://lantern-costs/native/cluster=prod/date={day}/allocations/allocations.parquet", rows
+        )
     athena.client("glue").create_table(
         DatabaseName="native",
         TableInput={
             "Name": "allocations",
             "PartitionKeys": [{"Name": name, "Type": "string"} for name in ("cluster", "date")],
-            "Parameters": {"projection.enabled": "true"},
-            "StorageDescriptor": _storage(COLUMNS["native"], "s3://lantern-costs/native/"),
+            "Parameters": {
+                "projection.enabled": "true",
+                "storage.location.template": "s3://lantern-costs/native/cluster=${cluster}/date=${date}/allocations/",
+            },
+            "StorageDescriptor": _storage(COLUMNS["allocations"], "s3://lantern-costs/native/"),
         },
     )
 
@@ -271,7 +276,7 @@ def test_terraform_and_the_export_have_the_same_columns() -> None:
         {"name": column.glue_name, "type": column.glue_type} for column in drop_in_columns([], [])
     ]
     types = {"float64": "double", "timestamp('UTC', 6)": "timestamp", "map<string, string>": "map<string,string>"}
-    assert COLUMNS["native"] == [
+    assert COLUMNS["allocations"] == [
         {"name": column.name, "type": types.get(column.type, column.type)}
         for column in RECONCILED_ALLOCATIONS.columns
         # A partition key, and what has tables of its own.
