@@ -16,6 +16,7 @@ import pytest
 
 from kubecost_pipelines.core.arrow_types import arrow_type
 from kubecost_pipelines.core.exports.drop_in import drop_in_columns
+from kubecost_pipelines.core.exports.native import glue_columns, native_tables
 from kubecost_pipelines.core.tables import RECONCILED_ALLOCATIONS
 from kubecost_pipelines_tests.s3 import S3Server, serve_s3
 
@@ -272,13 +273,9 @@ def test_every_view_is_asked_here() -> None:
 
 
 def test_terraform_and_the_export_have_the_same_columns() -> None:
-    assert COLUMNS["drop_in"] == [
-        {"name": column.glue_name, "type": column.glue_type} for column in drop_in_columns([], [])
-    ]
-    types = {"float64": "double", "timestamp('UTC', 6)": "timestamp", "map<string, string>": "map<string,string>"}
-    assert COLUMNS["allocations"] == [
-        {"name": column.name, "type": types.get(column.type, column.type)}
-        for column in RECONCILED_ALLOCATIONS.columns
-        # A partition key, and what has tables of its own.
-        if column.name not in ("cluster", "pvs", "load_balancers")
-    ]
+    written = {
+        "drop_in": [(column.glue_name, column.glue_type) for column in drop_in_columns([], [])],
+        **{table: glue_columns(schema) for table, schema in native_tables(RECONCILED_ALLOCATIONS).items()},
+    }
+
+    assert {table: [(one["name"], one["type"]) for one in columns] for table, columns in COLUMNS.items()} == written

@@ -10,6 +10,10 @@ import pytest
 import requests
 from botocore.exceptions import ClientError
 
+from kubecost_pipelines.core.tables import RECONCILED_ALLOCATIONS
+from kubecost_pipelines.settings import ClusterSettings, ExportSettings, GlueSettings
+from kubecost_pipelines.sinks.buckets import open_bucket
+from kubecost_pipelines.sinks.glue import GlueCatalog
 from kubecost_pipelines_tests.deploy.terraform import Terraform, terraform_in
 from kubecost_pipelines_tests.s3 import S3Server, serve_s3
 
@@ -148,6 +152,31 @@ def test_athena_computes_the_partitions(applied: Applied) -> None:
     }
     tables = {table["Name"] for table in glue.get_tables(DatabaseName="kubecost_db")["TableList"]}
     assert tables == {"kubecost_table", "allocations", "allocations_volumes", "allocations_load_balancers"}
+
+
+def test_the_export_finds_its_tables_as_it_would_make_them(applied: Applied) -> None:
+    glue = GlueSettings(projection=True)
+    export = ExportSettings(
+        location="s3://lantern-costs/exports", layouts=("drop_in", "native"), glue=glue,
+        labels=("app", "team"), annotations=("owner/Team",),
+    )  # fmt: skip
+    clusters = [
+        ClusterSettings(
+            name=one["name"],
+            endpoint="http://kubecost",
+            provider="aws",
+            account=one["account_id"],
+            region=one["region"],
+        )
+        for one in CLUSTERS
+    ]
+
+    for wanted in GlueCatalog(export, glue, RECONCILED_ALLOCATIONS, open_bucket(export), clusters).tables():
+        made = applied.client("glue").get_table(DatabaseName=glue.database, Name=wanted.name)["Table"]
+        columns = [(column["Name"], column["Type"]) for column in made["StorageDescriptor"]["Columns"]]
+        assert columns == list(wanted.columns), wanted.name
+        assert [key["Name"] for key in made["PartitionKeys"]] == list(wanted.partition_keys)
+        assert {name: value for name, value in made["Parameters"].items() if "." in name} == wanted.parameters
 
 
 def test_the_workgroup_encrypts_answers_and_cuts_dear_queries(applied: Applied) -> None:
