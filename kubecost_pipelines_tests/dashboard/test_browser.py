@@ -202,8 +202,8 @@ def test_a_repair_from_the_browser_runs_in_dagster_and_its_result_appears(page: 
     show(page, "/?view=connections")
     page.get_by_role("link", name="Repair or rebuild… shop").click()
     dialog = page.get_by_role("dialog")
-    dialog.get_by_label("First day").fill(day)
-    dialog.get_by_label("Last day").fill(day)
+    dialog.get_by_label("First day", exact=True).fill(day)
+    dialog.get_by_label("Last day", exact=True).fill(day)
     expect(dialog).to_contain_text("cloud_billing/aws/111122223333")
     dialog.get_by_role("button", name="Repair 1 day").click()
 
