@@ -24,10 +24,10 @@ from kubecost_pipelines.clusters import ClusterClient
 from kubecost_pipelines.core.bills import azure_costs, gcp_export
 from kubecost_pipelines.core.bills.aws_cur import canonical_name
 from kubecost_pipelines.core.bills.aws_lines import source_columns
-from kubecost_pipelines.core.claiming import claim
+from kubecost_pipelines.core.claiming import MATCH_COLUMNS, claim
 from kubecost_pipelines.core.external_costs import external_rows
 from kubecost_pipelines.core.provider_key import Provider
-from kubecost_pipelines.core.reconciliation import leave_unclaimed, reconcile, reconciled_columns
+from kubecost_pipelines.core.reconciliation import for_claiming, for_reconciling, leave_unclaimed, reconcile
 from kubecost_pipelines.core.tables import (
     ALLOCATIONS,
     ASSET_COSTS,
@@ -249,13 +249,19 @@ def _half_of_bill(bench: Bench, *, is_claimed: bool) -> Work:
         with open_engine(MEMORY_LIMIT, bench.scratch) as engine:
             bill = lake.read(CLOUD_BILLING, KEY, WINDOW.days, engine)
             inventory = lake.read(ASSET_INVENTORY, [], WINDOW.days, engine)
-            claims = claim(bill.select(*reconciled_columns("effective")) if is_claimed else bill, inventory)
-            claims = engine.create_table("claims", claims, temp=True)
+            inventory = engine.create_table("inventory", for_claiming(inventory, LABEL_KEYS), temp=True)
+            claims = claim(for_reconciling(bill, "effective", LABEL_KEYS) if is_claimed else bill, inventory)
+            claims = engine.create_table("claims", claims.drop(*MATCH_COLUMNS) if is_claimed else claims, temp=True)
             mine, table = leave_unclaimed(claims), CLOUD_ASSETS
             if is_claimed:
                 table = RECONCILED_ASSETS
                 mine = reconcile(
-                    claims, inventory, provider_key="/".join(KEY), cost_metric="effective", settled=WINDOW.days
+                    claims,
+                    inventory,
+                    provider_key="/".join(KEY),
+                    cost_metric="effective",
+                    settled=WINDOW.days,
+                    label_keys=LABEL_KEYS,
                 )
             staged = target.stage(table, mine, engine)
             _prove(lake, staged, claims.filter(claims.asset_id.isnull() if is_claimed else claims.asset_id.notnull()))

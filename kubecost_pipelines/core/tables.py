@@ -47,6 +47,8 @@ class Table:
     grain: str
     key: str
     columns: tuple[Column, ...] = field(repr=False)
+    has_label_columns: bool = False
+    """Whether a column `label_<key>` follows for each of the configured label keys."""
 
     def schema(self) -> "ibis.Schema":
         """Return the schema of the files (the partition column `date` is not in them)."""
@@ -125,6 +127,7 @@ CLOUD_BILLING = Table(
     description="The bill of the day, FOCUS-named, at resource level, with every charge category.",
     grain="ProviderKey × day × account × service × meter × resource × charge type × commitment × labels",
     key="provider/account id",
+    has_label_columns=True,
     columns=(
         Column("provider_name", "string", "FOCUS ProviderName", sources=("bill",)),
         Column("billing_account_id", "string", "FOCUS BillingAccountId: who pays", sources=("bill",)),
@@ -433,7 +436,6 @@ _ASSET_IDENTITY = (
     "provider_id",
     "provider",
     "account",
-    "labels",
     "start",
     "end",
     "minutes",
@@ -509,6 +511,7 @@ RECONCILED_ASSETS = Table(
     description="The in-cluster assets that this bill claims, at billed cost, and the Network assets it reveals.",
     grain="ProviderKey × day × asset",
     key="provider/account id",
+    has_label_columns=True,
     columns=(*_from("asset_inventory", ASSET_INVENTORY.columns, *_ASSET_IDENTITY), *_ADJUSTED, *_CLAIMED),
 )
 
@@ -517,6 +520,7 @@ CLOUD_ASSETS = Table(
     description="Every charge that no cluster claims: out-of-cluster cost, with its tags.",
     grain="as cloud_billing",
     key="provider/account id",
+    has_label_columns=True,
     columns=_from("cloud_billing", CLOUD_BILLING.columns),
 )
 
@@ -534,11 +538,13 @@ ASSET_COSTS = Table(
     "Network assets.",
     grain="day × asset",
     key="",
+    has_label_columns=True,
     columns=(
         *RECONCILED_ASSETS.columns,
         *_from(
             "asset_inventory",
             ASSET_INVENTORY.columns,
+            "labels",
             "node_type",
             "is_spot",
             "cpu_core_hours",

@@ -69,7 +69,7 @@ def _costs(tools: Tools, days: list[date]) -> ir.Table:
     inventory = tools.lake.read(ASSET_INVENTORY, [], days, tools.engine)
     reconciled = [tools.lake.read(RECONCILED_ASSETS, store.key.parts, days, tools.engine) for store in stores]
     settled = tools.settled(days)
-    costs = cost_assets(inventory, reconciled, settled)
+    costs = cost_assets(inventory, reconciled, settled, tools.settings.label_keys)
     recent = recent_days(days, tools.now, tools.settings.settle_after, tools.settings.allocation.short_term_days)
     if settled or not recent:
         return costs

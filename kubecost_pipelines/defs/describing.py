@@ -101,7 +101,7 @@ def check_spec(key: dg.AssetKey, expectation: Expectation) -> dg.AssetCheckSpec:
 
 def column_schema(table: Table, settings: Settings) -> dg.TableSchema:
     """Return the columns as the UI shows them; a table with the bill's tags has one more per label key."""
-    labels = settings.label_keys if "tags" in table.names else ()
+    labels = settings.label_keys if table.has_label_columns else ()
     flattened = [Column(label_column(key), "string", f"Value of the tag `{key}`") for key in labels]
     return dg.TableSchema(
         columns=[

@@ -14,10 +14,10 @@ import dagster as dg
 import ibis
 import ibis.expr.types as ir
 
-from kubecost_pipelines.core.claiming import claim, share_scale_sets
+from kubecost_pipelines.core.claiming import MATCH_COLUMNS, claim, share_scale_sets
 from kubecost_pipelines.core.coverage import difference, match_coverage
 from kubecost_pipelines.core.expectations import RECONCILED_EXPECTATIONS, Expectation, expect_monitored_clusters
-from kubecost_pipelines.core.reconciliation import leave_unclaimed, reconcile, reconciled_columns
+from kubecost_pipelines.core.reconciliation import for_claiming, for_reconciling, leave_unclaimed, reconcile
 from kubecost_pipelines.core.tables import (
     ASSET_INVENTORY,
     CLOUD_ASSETS,
@@ -103,11 +103,15 @@ def _build(settings: Settings, store: CloudStoreSettings, half: _Half) -> dg.Ass
 
 def _write_half(tools: Tools, store: CloudStoreSettings, month: Window, half: _Half, report: Report) -> None:
     bill = tools.lake.read(CLOUD_BILLING, store.key.parts, month.days, tools.engine)
-    inventory = tools.lake.read(ASSET_INVENTORY, [], month.days, tools.engine)
-    wanted = reconciled_columns(tools.settings.cost_metric)
-    claims = tools.keep(claim(bill.select(*wanted) if half.is_claimed else bill, inventory))
+    inventory, labels = tools.lake.read(ASSET_INVENTORY, [], month.days, tools.engine), tools.settings.label_keys
+    # Kept: the rules of matching read it once each, and every reading opens a file per day.
+    inventory = tools.keep(for_claiming(inventory, labels))
+    if half.is_claimed:
+        bill = for_reconciling(bill, tools.settings.cost_metric, labels)
+    claims = claim(bill, inventory)
     if store.provider == "azure":
-        claims = tools.keep(share_scale_sets(claims, inventory))
+        claims = share_scale_sets(tools.keep(claims), inventory)
+    claims = tools.keep(claims.drop(*MATCH_COLUMNS) if half.is_claimed else claims)
     mine = leave_unclaimed(claims)
     if half.is_claimed:
         mine = reconcile(
@@ -116,6 +120,7 @@ def _write_half(tools: Tools, store: CloudStoreSettings, month: Window, half: _H
             provider_key=str(store.key),
             cost_metric=tools.settings.cost_metric,
             settled=tools.settled(month.days),
+            label_keys=labels,
         )
     staged = tools.lake.stage(half.table, mine, tools.engine)
     other = claims.filter(claims.asset_id.isnull() if half.is_claimed else claims.asset_id.notnull())

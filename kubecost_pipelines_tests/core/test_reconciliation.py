@@ -1,17 +1,27 @@
 """From estimate to bill: every expected figure is worked out by hand."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
+import ibis
+import ibis.expr.types as ir
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kubecost_pipelines.core.claiming import claim
 from kubecost_pipelines.core.coverage import match_coverage, unmatched
-from kubecost_pipelines.core.reconciliation import cost_assets, leave_unclaimed, reconcile
+from kubecost_pipelines.core.reconciliation import (
+    cost_assets,
+    for_claiming,
+    for_reconciling,
+    leave_unclaimed,
+    reconcile,
+)
 from kubecost_pipelines_tests.core.tables import DAY, asset_table, bill_table, rows
 
+CHARGE = {"provider_id": "i-1", "cost": "7.2"}
 NODE = {"asset_id": "node", "provider_id": "i-1", "cost": 10.0}
 
 
@@ -181,3 +191,38 @@ def test_coverage_counts_what_the_bill_knows_and_leaves_network_out() -> None:
 
     assert (coverage["assets"], coverage["matched"], coverage["share"]) == (2, 1, 0.25)
     assert (lost["name"], lost["cost"], lost["days"]) == ("worker-9", 30.0, 1)
+
+
+def test_a_label_is_the_assets_own_or_else_its_bills() -> None:
+    node = NODE | {"labels": {"env": "prod", "label_app": "web"}}
+    bare = NODE | {"asset_id": "bare", "provider_id": "i-2", "labels": None}
+    unbilled = NODE | {"asset_id": "unbilled", "provider_id": "i-3", "labels": {"label_team": "books"}}
+    of_bill = {"label_env": "dev", "label_app": "api", "label_team": "payments"}
+    charges = [CHARGE, CHARGE | {"provider_id": "i-2"}, CHARGE | {"category": "Network"}]
+    bill = bill_table(charges).mutate(**{name: ibis.literal(value) for name, value in of_bill.items()})
+    assets, keys = asset_table([node, bare, unbilled]), ("env", "app", "team", "added_since")
+
+    claims = claim(for_reconciling(bill, "effective", keys), assets)
+    found = reconcile(
+        claims,
+        for_claiming(assets, keys),
+        provider_key="aws/1",
+        cost_metric="effective",
+        settled=[DAY],
+        label_keys=keys,
+    )
+
+    wanted = {
+        "node": ("prod", "web", "payments", None),
+        "node/network": ("prod", "web", "payments", None),
+        "bare": ("dev", "api", "payments", None),
+    }
+    assert labels_of(found, keys) == wanted
+    stored = cost_assets(assets, [found.drop("label_added_since"), found.filter(False)], [DAY], keys)
+    assert labels_of(stored, keys) == wanted | {"unbilled": (None, None, "books", None)}
+    assert labels_of(cost_assets(assets, [], [DAY], keys), keys)["node"] == ("prod", "web", None, None)
+    assert dict({row["asset_id"]: row["labels"] for row in rows(stored)}["node/network"]) == node["labels"]
+
+
+def labels_of(table: ir.Table, keys: Sequence[str]) -> dict[str, tuple[str | None, ...]]:
+    return {row["asset_id"]: tuple(row[f"label_{key}"] for key in keys) for row in rows(table)}
