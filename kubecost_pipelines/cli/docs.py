@@ -26,8 +26,9 @@ def tables_page() -> str:
         "# Tables\n\n"
         "One object per table, key and day: `<lake>/<table>/<key…>/date=YYYY-MM-DD/data.parquet`, zstd. `date` "
         "is the UTC "
-        "day and is in the path only. Bill costs are `decimal(38, 12)`, estimates `float64`. `cloud_billing` and "
-        "`cloud_assets` have besides one column `label_<key>` per key of `label_keys`.\n"
+        "day and is in the path only. Bill costs are `decimal(38, 12)`, estimates `float64`. `cloud_billing`, "
+        "`cloud_assets`, `reconciled_assets` and `asset_costs` have besides one column `label_<key>` per key of "
+        "`label_keys`: of an asset its own label, or else its bill's.\n"
     )
     return "\n".join([NOTICE, intro, *(_table(table) for table in TABLES)])
 

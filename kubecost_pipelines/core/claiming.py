@@ -5,7 +5,7 @@ Matching is exact, after the bill has been summed to resources: no substring, no
 split first); a row that nothing claims is out-of-cluster cost.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import ibis
@@ -109,20 +109,20 @@ def claim(bill: ir.Table, assets: ir.Table) -> ir.Table:
     Returns:
         `bill` with `asset_id` (null where nothing claims the row), `match_rule` and `reveals`.
     """
-    owners = _owners(assets)
     rounds = range(len(MATCH_ROUNDS))
     claimed = bill
     # One chain of joins, and one projection: each layer more takes Ibis as long to compile as DuckDB to run.
     for number, rules in enumerate(MATCH_ROUNDS):
         key = ibis.coalesce(*(_marked(rule, rule.of_bill(bill)) for rule in rules))
+        owners = _owners(assets, rules)
         found = owners.select(**{f"{name}_{number}": owners[name] for name in owners.columns})
         claimed = claimed.left_join(found, [bill.date == found[f"date_{number}"], key == found[f"key_{number}"]])
-    rule = ibis.coalesce(*(claimed[f"rule_{number}"] for number in rounds))
+    key = ibis.coalesce(*(claimed[f"key_{number}"] for number in rounds))
     return claimed.select(
         *bill.columns,
         asset_id=ibis.coalesce(*(claimed[f"owner_{number}"] for number in rounds)),
-        match_rule=ibis.cases(*((rule == number, one.name) for number, one in enumerate(MATCH_RULES))),
-        reveals=ibis.cases(*((rule == number, one.reveals) for number, one in enumerate(MATCH_RULES) if one.reveals)),
+        match_rule=key.substr(0, key.find(":")),
+        reveals=ibis.cases(*((key.startswith(f"{rule.name}:"), rule.reveals) for rule in MATCH_RULES if rule.reveals)),
     )
 
 
@@ -130,16 +130,14 @@ def _marked(rule: MatchRule, key: ir.StringValue) -> ir.StringValue:
     return ibis.literal(f"{rule.name}:") + key
 
 
-def _owners(assets: ir.Table) -> ir.Table:
+def _owners(assets: ir.Table, rules: Sequence[MatchRule]) -> ir.Table:
     """Return one asset per key and day; of two that claim one key, the costlier (then the first by id)."""
-    keys = ibis.array([_marked(rule, rule.of_asset(assets)) for rule in MATCH_RULES]).unnest()
-    keyed = assets.select("date", "asset_id", "cost", key=keys)
+    key = ibis.coalesce(*(_marked(rule, rule.of_asset(assets)) for rule in rules))
+    keyed = assets.select("date", "asset_id", "cost", key=key)
     keyed = keyed.filter(keyed["key"].notnull())
     # The least of (-cost, id): an ordered `first` would sort each key's assets, at twice the work.
     first = ibis.struct({"cost": -keyed.cost, "asset_id": keyed.asset_id}).min()
-    owners = keyed.group_by("date", "key").aggregate(owner=first["asset_id"])
-    numbers = ((owners["key"].startswith(f"{rule.name}:"), number) for number, rule in enumerate(MATCH_RULES))
-    return owners.mutate(rule=ibis.cases(*numbers).cast("int8"))
+    return keyed.group_by("date", "key").aggregate(owner=first["asset_id"])
 
 
 SHARED_RULE = "scale_set"
