@@ -18,6 +18,7 @@ from kubecost_pipelines.api.errors import ApiError
 from kubecost_pipelines.api.guard import Guard, Role
 from kubecost_pipelines.api.health import Metrics, health_routes
 from kubecost_pipelines.api.operation_routes import OperationRoutes
+from kubecost_pipelines.api.status_routes import status_routes
 from kubecost_pipelines.operations.serving import Serving
 from kubecost_pipelines.serving.reader import QueryTooLongError, StoreNotReadyError
 from kubecost_pipelines.settings import Settings
@@ -61,6 +62,7 @@ def build_app(
     app.state.settings, app.state.serving = settings, store
     app.include_router(CostRoutes(settings, store, clock).router)
     app.include_router(OperationRoutes(settings, lambda: guards[0], clock).router)
+    app.include_router(status_routes(settings, clock))
     app.include_router(health_routes(store, metrics))
 
     def guarded(inner: ASGIApp) -> Guard:

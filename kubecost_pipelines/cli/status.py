@@ -1,12 +1,10 @@
 """The command `status`: one table for people, or Kubecost's object as JSON."""
 
 import json
-import os
 from datetime import UTC, datetime
 
 import click
 
-from kubecost_pipelines.operations.errors import NoDagsterError
 from kubecost_pipelines.settings import SettingsError, load_settings
 
 
@@ -14,17 +12,12 @@ from kubecost_pipelines.settings import SettingsError, load_settings
 @click.option("--json", "as_json", is_flag=True, help="Print the object of Kubecost's /model/etl/status instead.")
 def status(as_json: bool) -> None:
     """Print how far every bill and cluster is, from the instance that $DAGSTER_HOME names."""
-    import dagster as dg  # noqa: PLC0415 - takes a second to import
-
-    from kubecost_pipelines.operations.status import read_status  # noqa: PLC0415 - as above
+    from kubecost_pipelines.operations.status import current_status  # noqa: PLC0415 - Dagster takes a second to import
 
     settings = load_settings()
     if settings is None:
         raise SettingsError("there are no settings here: write kubecost-pipelines.yaml (docs/settings.md).")
-    if not os.environ.get("DAGSTER_HOME"):
-        raise NoDagsterError("DAGSTER_HOME is not set: let it name the folder with your deployment's dagster.yaml.")
-    with dg.DagsterInstance.get() as instance:
-        found = read_status(settings, instance, datetime.now(UTC))
+    found = current_status(settings, datetime.now(UTC))
     if as_json:
         click.echo(json.dumps(found.to_json(), indent=2))
         return

@@ -5,6 +5,7 @@ deleted file at once, but takes a hundred requests per table on an object store;
 and heal.) Nothing of the settings but names, switches and rates gets in: no secret can.
 """
 
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,10 +26,8 @@ from kubecost_pipelines.core.tables import (
 )
 from kubecost_pipelines.core.window import DAY, Window, midnight
 from kubecost_pipelines.defs.describing import asset_key
+from kubecost_pipelines.operations.errors import NoDagsterError
 from kubecost_pipelines.settings import CloudStoreSettings, ClusterSettings, Process, Settings
-
-REFRESH = timedelta(hours=6)
-"""How often Kubecost asks a bill, and we do unless the settings say otherwise."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +126,20 @@ class Status:
         }
 
 
+def current_status(settings: Settings, now: datetime) -> Status:
+    """Return how a deployment stands at `now`, by the instance that DAGSTER_HOME names.
+
+    Raises:
+        NoDagsterError: it names none, so that nothing is recorded anywhere.
+    """
+    if not os.environ.get("DAGSTER_HOME"):
+        raise NoDagsterError(
+            "no Dagster is named: let DAGSTER_HOME name the folder with your deployment's dagster.yaml."
+        )
+    with dg.DagsterInstance.get() as instance:
+        return read_status(settings, instance, now)
+
+
 def read_status(settings: Settings, instance: dg.DagsterInstance, now: datetime) -> Status:
     """Return how a deployment stands at `now`, by what its instance has recorded.
 
@@ -154,9 +167,7 @@ def _store(known: "_Recorded", store: CloudStoreSettings) -> StoreStatus:
     def process(name: Process, table: Table) -> ProcessStatus:
         if not known.settings.runs(name, store):
             return ProcessStatus(is_off=True)
-        return known.process(
-            asset_key(table, *store.key.parts), sensor, getattr(known.settings, "refresh_every", REFRESH)
-        )
+        return known.process(asset_key(table, *store.key.parts), sensor, known.settings.refresh_every)
 
     found = known.metadata(asset_key(CONNECTION_STATUS, *store.key.parts))
     connection = ConnectionStatus(str(found.get("status", ConnectionStatus.INITIAL_STATUS)))
