@@ -140,6 +140,11 @@ def _owners(assets: ir.Table, rules: Sequence[MatchRule]) -> ir.Table:
     return keyed.group_by("date", "key").aggregate(owner=first["asset_id"])
 
 
+def number_rows(claims: ir.Table) -> ir.Table:
+    """Add `bill_row`. Keep the result: computed a second time, the numbers may fall on other rows."""
+    return claims.mutate(bill_row=ibis.row_number())
+
+
 SHARED_RULE = "scale_set"
 """`match_rule` of a row that the machines of one scale set share."""
 
@@ -155,11 +160,10 @@ def share_scale_sets(claims: ir.Table, assets: ir.Table) -> ir.Table:
         The claims, with `bill_rows`: 1, or 0 for the shares of a row after its first.
 
     Args:
-        claims: the bill with who claims each row, as `claim` returns it.
+        claims: the bill with who claims each row, as `claim` returns it, and `number_rows` has numbered it.
         assets: rows of `asset_inventory`, with `date`.
     """
-    names = claims.columns
-    claims = claims.mutate(bill_row=ibis.row_number())
+    names = [name for name in claims.columns if name != "bill_row"]
     kinds = ibis.cases((assets.asset_type == "Node", "Network"), (assets.asset_type == "Disk", "Storage"))
     machines = assets.select(
         owner_date=assets.date, owner=assets.asset_id, weight=assets.cost, scale_set=_scale_set(assets), kind=kinds

@@ -14,7 +14,7 @@ import dagster as dg
 import ibis
 import ibis.expr.types as ir
 
-from kubecost_pipelines.core.claiming import MATCH_COLUMNS, claim, share_scale_sets
+from kubecost_pipelines.core.claiming import MATCH_COLUMNS, claim, number_rows, share_scale_sets
 from kubecost_pipelines.core.coverage import difference, match_coverage
 from kubecost_pipelines.core.expectations import RECONCILED_EXPECTATIONS, Expectation, expect_monitored_clusters
 from kubecost_pipelines.core.reconciliation import for_claiming, for_reconciling, leave_unclaimed, reconcile
@@ -110,7 +110,7 @@ def _write_half(tools: Tools, store: CloudStoreSettings, month: Window, half: _H
         bill = for_reconciling(bill, tools.settings.cost_metric, labels)
     claims = claim(bill, inventory)
     if store.provider == "azure":
-        claims = share_scale_sets(tools.keep(claims), inventory)
+        claims = share_scale_sets(tools.keep(number_rows(claims)), inventory)
     claims = tools.keep(claims.drop(*MATCH_COLUMNS) if half.is_claimed else claims)
     mine = leave_unclaimed(claims)
     if half.is_claimed:

@@ -11,7 +11,7 @@ from typing import Any
 import ibis
 import ibis.expr.types as ir
 
-from kubecost_pipelines.core.claiming import claim, share_scale_sets
+from kubecost_pipelines.core.claiming import claim, number_rows, share_scale_sets
 from kubecost_pipelines.core.tables import (
     ADJUSTED_RESOURCES,
     ALLOCATIONS,
@@ -148,7 +148,7 @@ def bill_rows(tools: Tools, day: date, assets: Iterable[Row]) -> list[Row]:
     inventory = tools.lake.read(ASSET_INVENTORY, [], [day], tools.engine)
     for provider_key in [store.key for store in tools.settings.cloud_stores if str(store.key) in by_bill]:
         bill = tools.lake.read(CLOUD_BILLING, provider_key.parts, [day], tools.engine)
-        claims = tools.keep(claim(bill, inventory))
+        claims = tools.keep(number_rows(claim(bill, inventory)))
         if provider_key.provider == "azure":
             claims = tools.keep(share_scale_sets(claims, inventory))
         of_network = (claims.reveals == "Network").fill_null(False)

@@ -4,11 +4,12 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+import ibis
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kubecost_pipelines.core.claiming import claim, share_scale_sets
+from kubecost_pipelines.core.claiming import claim, number_rows, share_scale_sets
 from kubecost_pipelines_tests.core.tables import DAY, asset_table, bill_table, rows
 
 Charge = dict[str, Any]
@@ -178,7 +179,8 @@ def shares(*charges: Charge) -> list[tuple[Any, ...]]:
         ),
     ]
     table = asset_table(assets)
-    found = share_scale_sets(claim(bill_table(list(charges)), table), table)
+    claims = ibis.memtable(number_rows(claim(bill_table(list(charges)), table)).to_pyarrow())
+    found = share_scale_sets(claims, table)
     assert found.bill_rows.sum().to_pyarrow().as_py() == len(charges)
     return sorted((row["asset_id"] or "", row["reveals"], row["match_rule"], row["billed_cost"]) for row in rows(found))
 
