@@ -69,6 +69,22 @@ FIGURES = {
     "azure": Figure(
         "1M lines of Azure's export to daily rows", "normalise_azure", "copy_azure", "≤ 1.5 × copy", cpu_ratio, 1.5
     ),
+    "gcp-memory": Figure(
+        "5M lines of Google's export",
+        "normalise_gcp_five_times",
+        None,
+        "peak ≤ 1,000 MB",
+        lambda ours, _: ours.peak_mb,
+        1000,
+    ),
+    "azure-memory": Figure(
+        "5M lines of Azure's export",
+        "normalise_azure_five_times",
+        None,
+        "peak ≤ 1,000 MB",
+        lambda ours, _: ours.peak_mb,
+        1000,
+    ),
     "reconcile": Figure(
         "reconcile that bill with its assets", "reconcile_month", "copy_parquet", "≤ 0.7 × copy", cpu_ratio, 0.7
     ),

@@ -85,11 +85,11 @@ class Bench:
     def csv_export(self) -> Path:
         return self.made("csv", lambda folder: bill_data.write_csv_export(folder / "cur", self.lines)) / "cur"
 
-    def gcp_export(self) -> Path:
-        return self.made("gcp", lambda folder: cloud_data.write_gcp_export(folder, self.lines))
+    def gcp_export(self, times: int = 1) -> Path:
+        return self.made(f"gcp-{times}", lambda folder: cloud_data.write_gcp_export(folder, times * self.lines))
 
-    def azure_export(self) -> Path:
-        return self.made("azure", lambda folder: cloud_data.write_azure_export(folder, self.lines))
+    def azure_export(self, times: int = 1) -> Path:
+        return self.made(f"azure-{times}", lambda folder: cloud_data.write_azure_export(folder, times * self.lines))
 
     def lake(self) -> Path:
         """Return a lake with the bill and the inventory of the month."""
@@ -177,6 +177,16 @@ def copy_csv(bench: Bench) -> Work:
 def normalise_gcp(bench: Bench) -> Work:
     export = bench.gcp_export()
     return lambda: copy_bill(export, bench.scratch / "lake", bench.scratch, [WINDOW], "gcp")
+
+
+def normalise_gcp_five_times(bench: Bench) -> Work:
+    export = bench.gcp_export(5)
+    return lambda: copy_bill(export, bench.scratch / "lake", bench.scratch, [WINDOW], "gcp")
+
+
+def normalise_azure_five_times(bench: Bench) -> Work:
+    export = bench.azure_export(5)
+    return lambda: copy_bill(export, bench.scratch / "lake", bench.scratch, [WINDOW], "azure")
 
 
 def copy_gcp(bench: Bench) -> Work:
