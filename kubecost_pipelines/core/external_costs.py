@@ -11,7 +11,7 @@ import ibis.expr.types as ir
 from kubecost_pipelines.core.bills.tags import read_object
 from kubecost_pipelines.core.claiming import same_name
 from kubecost_pipelines.core.label_mapping import CONTROLLER_KINDS, LabelMapping, key_forms
-from kubecost_pipelines.core.tables import COST, ESTIMATE, EXTERNAL_COSTS, RECONCILED_ALLOCATIONS
+from kubecost_pipelines.core.tables import COST, ESTIMATE, EXTERNAL_COSTS, LABELS, RECONCILED_ALLOCATIONS
 
 _TARGET = ("cluster", "namespace", "controller", "controller_kind", "service", "pod", "container")
 _RESOURCE = ("provider_key", "sub_account_id", "service_name", "resource_id", "provider_id", "billing_currency")
@@ -72,6 +72,8 @@ def _key(rows: ir.Table, keys: str) -> ir.StringValue:
 
 
 def _as_map(pairs: Mapping[str, ir.StringValue]) -> ir.MapValue:
+    if not pairs:
+        return ibis.null().cast(LABELS)
     keys = ibis.array([ibis.ifelse(value.notnull(), label, None) for label, value in pairs.items()])
     values = ibis.array(list(pairs.values()))
     return ibis.map(keys.filter(lambda key: key.notnull()), values.filter(lambda value: value.notnull()))
