@@ -52,6 +52,10 @@ bench-status: .venv/ready ## Time `status` for 100 bills × 3 years
 bench-kills: .venv/ready ## Kill 25 run workers while they write, and look at the lake
 	@$(BIN)/python -W ignore -m benchmarks.kills
 
+bench-backfill: .venv/ready ## Time 365 days of one bill in one run, on SQLite and on PostgreSQL
+	@$(BIN)/python -W ignore -m benchmarks.backfill sqlite
+	@$(BIN)/python -W ignore -m benchmarks.backfill postgres
+
 components: ## Install the servers that tests talk to (PostgreSQL, azurite, bqemulator)
 	bash .ci/components
 

@@ -4,7 +4,8 @@ import os
 import re
 import signal
 from collections.abc import Iterator
-from datetime import date
+from datetime import UTC, date, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import dagster as dg
@@ -14,6 +15,7 @@ import pytest
 from benchmarks.kills import run_trials
 from kubecost_pipelines.core.window import DAY
 from kubecost_pipelines.operations.backfills import wait_for
+from kubecost_pipelines.operations.pipelines import plan_repair
 from kubecost_pipelines.operations.webserver import Webserver
 from kubecost_pipelines_tests.dagster_server import (
     ACCOUNT,
@@ -69,6 +71,21 @@ def test_a_killed_run_worker_is_retried_and_the_days_are_whole(dagster: DagsterS
     billed, unclaimed = rows_of(dagster.lake, "cloud_billing"), rows_of(dagster.lake, "cloud_assets")
     assert list(billed) == DAYS[1:]
     assert billed == unclaimed
+
+
+def test_two_runs_of_one_day_exclude_each_other(dagster: DagsterServer) -> None:
+    webserver = Webserver(dagster.url)
+    plan = plan_repair(webserver.graph(), "cloud-assets", "yesterday", datetime.now(UTC))
+
+    backfills = [webserver.launch(plan) for _ in range(2)]
+    for backfill_id in backfills:
+        wait_for(webserver, backfill_id, lambda _: None)
+
+    with dagster.instance() as instance:
+        ours = dg.RunsFilter(tags={"dagster/backfill": backfills})
+        spans = sorted((run.start_time or 0, run.end_time or 0) for run in instance.get_run_records(ours))
+    assert len(spans) >= 2
+    assert all(end <= start for (_, end), (start, _) in pairwise(spans))
 
 
 def test_workers_killed_while_they_write_leave_whole_days_or_none(tmp_path: Path) -> None:
