@@ -25,7 +25,7 @@ dev: .venv/ready ## Open Dagster and the dashboard: on your settings, or on the 
 	@$(BIN)/kubecost-pipelines dev $(DEMO)
 
 test: .venv/ready ## Run all tests
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: .venv/ready ## Format, lint, types, layers, and docs that match the code
 	$(BIN)/ruff format --check .

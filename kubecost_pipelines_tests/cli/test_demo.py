@@ -12,7 +12,6 @@ import yaml
 
 from kubecost_pipelines.cli.docs import PAGES
 
-pytestmark = pytest.mark.xdist_group("demo")
 ROOT = Path(__file__).parents[2]
 COMMAND = Path(sys.executable).parent / "kubecost-pipelines"
 

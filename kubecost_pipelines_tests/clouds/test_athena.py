@@ -27,7 +27,6 @@ from kubecost_pipelines.settings import CloudStoreSettings
 from kubecost_pipelines_tests.replay import DATA
 from kubecost_pipelines_tests.s3 import S3Server, serve_s3
 
-pytestmark = pytest.mark.xdist_group("athena")
 OCTOBER = Window.of_days(date(2026, 10, 1), date(2026, 10, 31))
 TODAY = date(2026, 11, 24)
 REPORT = max((DATA / "aws").rglob("*.csv.gz"), key=lambda path: path.stat().st_size)  # the other month is empty

@@ -27,7 +27,6 @@ from kubecost_pipelines.settings import CloudStoreSettings
 from kubecost_pipelines_tests.replay import DATA
 from kubecost_pipelines_tests.servers import serve_bigquery
 
-pytestmark = pytest.mark.xdist_group("bigquery")
 PROJECT, TODAY = "acme-gke", date(2026, 11, 24)
 THREE_DAYS = Window.of_days(date(2026, 10, 1), date(2026, 10, 3))
 Field = bigquery.SchemaField

@@ -1,4 +1,7 @@
-"""One running demo and one browser for all of the dashboard's tests."""
+"""One running demo and one browser for all of the dashboard's tests.
+
+They end with their module: Playwright keeps an event loop running, in which nothing else could start its own.
+"""
 
 from collections.abc import Iterator
 
@@ -11,13 +14,13 @@ expect.set_options(timeout=30_000)
 """For a machine with other work; what is there at once is seen at once."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with open_browser() as opened:
         yield opened
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def demo(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDemo]:
     with run_demo(tmp_path_factory.mktemp("dashboard") / "demo", days=5) as running:
         yield running

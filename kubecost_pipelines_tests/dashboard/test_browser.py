@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 from kubecost_pipelines.demo.aws_bill import write_aws_bill
 from kubecost_pipelines_tests.dashboard.running import RunningDemo, axe
 
-pytestmark = [pytest.mark.xdist_group("dashboard"), pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 YESTERDAY = datetime.now(UTC).date() - timedelta(days=1)
 DAYS = [YESTERDAY - timedelta(days=back) for back in range(4, -1, -1)]

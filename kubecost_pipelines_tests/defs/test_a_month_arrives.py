@@ -22,7 +22,7 @@ from kubecost_pipelines_tests.growing_bill import GrowingBill, Line
 from kubecost_pipelines_tests.living import Living, Ran, live, rows_of
 from kubecost_pipelines_tests.replay import serve_replay
 
-pytestmark = [pytest.mark.xdist_group("a_month_arrives"), pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 ACCOUNT = "111122223333"
 BILLING, SENSOR = f"cloud_billing/aws/{ACCOUNT}", f"bill_changes_aws_{ACCOUNT}"
 DAYS = 31 if os.environ.get("WHOLE_MONTH") else 5

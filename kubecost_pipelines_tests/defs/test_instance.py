@@ -83,5 +83,6 @@ def test_the_readmes_settings_load(tmp_path: Path) -> None:
     settings = load_settings(path)
 
     assert isinstance(settings, Settings)
-    assert len(list(build_definitions(settings).assets or [])) == 16
+    # Four of each bill, three of the cluster, and four over all of them.
+    assert len(list(build_definitions(settings).assets or [])) == 3 * 4 + 3 + 4
     assert yaml.safe_load(example)["clusters"][0]["name"] == "prod-eks-1"

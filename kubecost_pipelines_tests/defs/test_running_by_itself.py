@@ -14,7 +14,7 @@ from kubecost_pipelines_tests.defs.test_graph import SETTINGS
 from kubecost_pipelines_tests.living import Living, live, rows_of
 from kubecost_pipelines_tests.replay import DATA, Replay, serve_replay
 
-pytestmark = [pytest.mark.xdist_group("running_by_itself"), pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 COLLECT, ASSETS = "collect_prod_eks_1", "in_cluster_assets/prod-eks-1"
 MISSING_BILL = CloudStoreSettings(provider="aws", id="111122223333", export="file:///nowhere/cur")
 SENSOR, BILLING, STATUS = (

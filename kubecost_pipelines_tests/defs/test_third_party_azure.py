@@ -16,7 +16,6 @@ from kubecost_pipelines_tests.dagster_run import Deployment, Recorded, deploy
 from kubecost_pipelines_tests.replay import DATA, serve_replay
 from kubecost_pipelines_tests.servers import ACCOUNT_KEY, BlobServer
 
-pytestmark = pytest.mark.xdist_group("third_party_azure")
 SUBSCRIPTION = "38f1d748-3ac7-4b7f-a5ae-8b5ff16db82d"
 REPORT = "acme-amortized/20261001-20261031/costreport_6513270e-269e-4d37-b2a7-4de452e6b438.csv.gz"
 

@@ -15,7 +15,6 @@ from kubecost_pipelines.settings import CloudStoreSettings, ClusterSettings
 from kubecost_pipelines_tests.dagster_run import Deployment, Recorded, deploy
 from kubecost_pipelines_tests.replay import DATA, serve_replay
 
-pytestmark = pytest.mark.xdist_group("third_party_gcp")
 PROJECT = "acme-gke"
 
 

@@ -12,7 +12,6 @@ from kubecost_pipelines.settings import CloudStoreSettings, ClusterSettings
 from kubecost_pipelines_tests.dagster_run import Deployment, Recorded, deploy
 from kubecost_pipelines_tests.replay import DATA, serve_replay
 
-pytestmark = pytest.mark.xdist_group("third_party_month")
 ACCOUNT = "111122223333"
 RESERVED, ON_SAVINGS_PLAN = "i-6e70918b368cf9885", "i-037b331e1165925c8"
 

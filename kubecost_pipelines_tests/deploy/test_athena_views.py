@@ -20,8 +20,6 @@ from kubecost_pipelines.core.exports.native import glue_columns, native_tables
 from kubecost_pipelines.core.tables import RECONCILED_ALLOCATIONS
 from kubecost_pipelines_tests.s3 import S3Server, serve_s3
 
-pytestmark = pytest.mark.xdist_group("athena")
-
 DEPLOY = Path(__file__).parents[2] / "deploy"
 COLUMNS = json.loads((DEPLOY / "terraform/columns.json").read_text(encoding="utf-8"))
 LABEL = {"name": "properties.labels.team", "type": "string"}

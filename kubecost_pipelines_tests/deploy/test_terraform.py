@@ -18,7 +18,6 @@ from kubecost_pipelines_tests.deploy.terraform import Terraform, terraform_in
 from kubecost_pipelines_tests.s3 import S3Server, serve_s3
 
 # Applied once, by one worker.
-pytestmark = pytest.mark.xdist_group("terraform")
 
 CLUSTERS = [
     {"name": "prod", "account_id": "111122223333", "region": "eu-central-1", "role": "prod"},

@@ -19,7 +19,6 @@ from kubecost_pipelines_tests.dagster_server import (
 )
 
 DAYS = [YESTERDAY - DAY * i for i in range(4, -1, -1)]
-pytestmark = pytest.mark.xdist_group("dagster")
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,6 @@ from kubecost_pipelines_tests.dagster_server import (
 from kubecost_pipelines_tests.servers import serve_postgres
 
 DAYS = [YESTERDAY - DAY * i for i in range(19, -1, -1)]
-pytestmark = pytest.mark.xdist_group("dagster")
 
 
 @pytest.fixture(scope="module")
