@@ -2,8 +2,8 @@
 
 The run part: Dagster's step over cloud_billing, reconciled_assets and cloud_assets of the demo's bill. Dagster's own
 part is told by the same run with bodies that only record their days, with figures like ours: what is left when no work
-is done. PostgreSQL is one of its own; both settings of docs/adr/0008 are tried there, each in a process of its own,
-for Dagster reads them at import.
+is done. PostgreSQL is one of its own. Each is tried with and without Dagster's two settings for events in batches, in
+processes of their own, for Dagster reads them at import.
 """
 
 import os
