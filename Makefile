@@ -56,7 +56,7 @@ bench-backfill: .venv/ready ## Time 365 days of one bill in one run, on SQLite a
 	@$(BIN)/python -W ignore -m benchmarks.backfill sqlite
 	@$(BIN)/python -W ignore -m benchmarks.backfill postgres
 
-components: ## Install the servers that tests talk to (PostgreSQL, azurite, bqemulator)
+components: ## Install what tests need beyond PyPI: servers, Chromium, helm, kubectl, actionlint
 	bash .ci/components
 
 clean: ## Remove what the demo and the benchmarks left
