@@ -24,10 +24,16 @@ from kubecost_pipelines.clusters import ClusterClient
 from kubecost_pipelines.core.bills import azure_costs, gcp_export
 from kubecost_pipelines.core.bills.aws_cur import canonical_name
 from kubecost_pipelines.core.bills.aws_lines import source_columns
-from kubecost_pipelines.core.claiming import MATCH_COLUMNS, claim
+from kubecost_pipelines.core.claiming import claim
 from kubecost_pipelines.core.external_costs import external_rows
 from kubecost_pipelines.core.provider_key import Provider
-from kubecost_pipelines.core.reconciliation import for_claiming, for_reconciling, leave_unclaimed, reconcile
+from kubecost_pipelines.core.reconciliation import (
+    for_claiming,
+    for_reconciling,
+    leave_unclaimed,
+    reconcile,
+    sum_by_asset,
+)
 from kubecost_pipelines.core.tables import (
     ALLOCATIONS,
     ASSET_COSTS,
@@ -40,6 +46,7 @@ from kubecost_pipelines.core.tables import (
 from kubecost_pipelines.core.window import Window
 from kubecost_pipelines.definitions import build_definitions
 from kubecost_pipelines.defs.reconciled_allocations import stage_workload_costs
+from kubecost_pipelines.defs.reconciliation import THREADS
 from kubecost_pipelines.defs.workbench import Tools
 from kubecost_pipelines.lake import Lake, Staged, open_engine
 from kubecost_pipelines.settings import CloudStoreSettings, ClusterSettings, Settings
@@ -256,22 +263,18 @@ def _half_of_bill(bench: Bench, *, is_claimed: bool) -> Work:
     target = open_lake(bench.scratch / "lake", bench.scratch)
 
     def work() -> None:
-        with open_engine(MEMORY_LIMIT, bench.scratch) as engine:
+        with open_engine(MEMORY_LIMIT, bench.scratch, THREADS) as engine:
             bill = lake.read(CLOUD_BILLING, KEY, WINDOW.days, engine)
             inventory = lake.read(ASSET_INVENTORY, [], WINDOW.days, engine)
             inventory = engine.create_table("inventory", for_claiming(inventory, LABEL_KEYS), temp=True)
             claims = claim(for_reconciling(bill, "effective", LABEL_KEYS) if is_claimed else bill, inventory)
-            claims = engine.create_table("claims", claims.drop(*MATCH_COLUMNS) if is_claimed else claims, temp=True)
+            claims = sum_by_asset(claims, "effective", LABEL_KEYS) if is_claimed else claims
+            claims = engine.create_table("claims", claims, temp=True)
             mine, table = leave_unclaimed(claims), CLOUD_ASSETS
             if is_claimed:
                 table = RECONCILED_ASSETS
                 mine = reconcile(
-                    claims,
-                    inventory,
-                    provider_key="/".join(KEY),
-                    cost_metric="effective",
-                    settled=WINDOW.days,
-                    label_keys=LABEL_KEYS,
+                    claims, inventory, provider_key="/".join(KEY), settled=WINDOW.days, label_keys=LABEL_KEYS
                 )
             staged = target.stage(table, mine, engine)
             _prove(lake, staged, claims.filter(claims.asset_id.isnull() if is_claimed else claims.asset_id.notnull()))

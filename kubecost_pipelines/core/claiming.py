@@ -20,13 +20,16 @@ Key = Callable[[ir.Table], ir.StringValue]
 class MatchRule:
     """One way in which an asset and a bill row name the same thing.
 
-    `of_asset` and `of_bill` give the key, null where the rule does not apply. `reveals` is the type of the new
-    asset that the row is evidence of (a node's traffic), when it is not the claiming asset itself.
+    `of_asset` and `of_bill` give the key, null where there is none. The rule knows assets of `asset_type` and rows of
+    `category`, or all of them. `reveals` is the type of the new asset that the row is evidence of (a node's traffic),
+    when it is not the claiming asset itself.
     """
 
     name: str
     of_asset: Key
     of_bill: Key
+    asset_type: str | None = None
+    category: str | None = None
     reveals: str | None = None
 
 
@@ -43,57 +46,52 @@ def same_name(name: ir.StringValue) -> ir.StringValue:
     return name.lower().re_replace("[^a-z0-9]+", "_")
 
 
-def _where(condition: ir.BooleanValue, key: ir.StringValue) -> ir.StringValue:
-    return ibis.ifelse(condition, key, None)
-
-
-MATCH_RULES = (
-    MatchRule(
-        "provider_id",
-        of_asset=lambda asset: _joined(asset.provider_id, asset.category),
-        of_bill=lambda bill: _joined(bill.provider_id, bill.category),
-    ),
-    MatchRule(
-        "node_network",
-        of_asset=lambda asset: _where(asset.asset_type == "Node", _joined(asset.provider_id)),
-        of_bill=lambda bill: _where(bill.category == "Network", _joined(bill.provider_id)),
-        reveals="Network",
-    ),
-    MatchRule(
-        "persistent_volume",
-        of_asset=lambda asset: _where(asset.asset_type == "Disk", _joined(asset.volume_name)),
-        of_bill=lambda bill: _where(
-            bill.category == "Storage",
-            _joined(ibis.coalesce(bill.persistent_volume, bill.provider_id)),
+MATCH_ROUNDS = (
+    (
+        MatchRule(
+            "provider_id",
+            of_asset=lambda asset: _joined(asset.provider_id, asset.category),
+            of_bill=lambda bill: _joined(bill.provider_id, bill.category),
         ),
     ),
-    MatchRule(
-        "service_tag",
-        of_asset=lambda asset: _where(
-            asset.asset_type == "LoadBalancer", _joined(same_name(asset.cluster), asset.name)
+    (
+        MatchRule(
+            "node_network",
+            asset_type="Node",
+            of_asset=lambda asset: _joined(asset.provider_id),
+            category="Network",
+            of_bill=lambda bill: _joined(bill.provider_id),
+            reveals="Network",
         ),
-        of_bill=lambda bill: _where(
-            bill.category == "Network", _joined(same_name(bill.cluster), bill.kubernetes_service)
+        MatchRule(
+            "persistent_volume",
+            asset_type="Disk",
+            of_asset=lambda asset: _joined(asset.volume_name),
+            category="Storage",
+            of_bill=lambda bill: _joined(ibis.coalesce(bill.persistent_volume, bill.provider_id)),
+        ),
+        MatchRule(
+            "cluster_name",
+            asset_type="ClusterManagement",
+            of_asset=lambda asset: _joined(asset.account, same_name(asset.cluster)),
+            category="Management",
+            of_bill=lambda bill: _joined(bill.sub_account_id, same_name(bill.cluster)),
         ),
     ),
-    MatchRule(
-        "cluster_name",
-        of_asset=lambda asset: _where(
-            asset.asset_type == "ClusterManagement", _joined(asset.account, same_name(asset.cluster))
-        ),
-        of_bill=lambda bill: _where(
-            bill.category == "Management", _joined(bill.sub_account_id, same_name(bill.cluster))
+    (
+        MatchRule(
+            "service_tag",
+            asset_type="LoadBalancer",
+            of_asset=lambda asset: _joined(same_name(asset.cluster), asset.name),
+            category="Network",
+            of_bill=lambda bill: _joined(same_name(bill.cluster), bill.kubernetes_service),
         ),
     ),
 )
-"""In order: the first rule that finds an asset wins."""
+"""The rules, in the order in which they are asked: the first that finds an asset wins. The rules of one round know
+different types of assets and different categories of rows, so that one join asks them all."""
 
-MATCH_ROUNDS = tuple(
-    tuple(rule for rule in MATCH_RULES if rule.name in names)
-    for names in (("provider_id",), ("node_network", "persistent_volume", "cluster_name"), ("service_tag",))
-)
-"""The same, in as few joins as that takes: no two rules of a round know one type of asset or one category of rows."""
-
+MATCH_RULES = tuple(rule for rules in MATCH_ROUNDS for rule in rules)
 
 MATCH_COLUMNS = ("provider_id", "category", "cluster", "kubernetes_service", "persistent_volume", "sub_account_id")
 """The columns of the bill that the rules read."""
@@ -113,31 +111,41 @@ def claim(bill: ir.Table, assets: ir.Table) -> ir.Table:
     claimed = bill
     # One chain of joins, and one projection: each layer more takes Ibis as long to compile as DuckDB to run.
     for number, rules in enumerate(MATCH_ROUNDS):
-        key = ibis.coalesce(*(_marked(rule, rule.of_bill(bill)) for rule in rules))
         owners = _owners(assets, rules)
         found = owners.select(**{f"{name}_{number}": owners[name] for name in owners.columns})
-        claimed = claimed.left_join(found, [bill.date == found[f"date_{number}"], key == found[f"key_{number}"]])
-    key = ibis.coalesce(*(claimed[f"key_{number}"] for number in rounds))
+        rule, key = _rule_and_key(bill.category, [(one.category, one.name, one.of_bill(bill)) for one in rules])
+        claimed = claimed.left_join(
+            found,
+            [bill.date == found[f"date_{number}"], rule == found[f"rule_{number}"], key == found[f"key_{number}"]],
+        )
+    rule = ibis.coalesce(*(claimed[f"rule_{number}"] for number in rounds))
     return claimed.select(
         *bill.columns,
         asset_id=ibis.coalesce(*(claimed[f"owner_{number}"] for number in rounds)),
-        match_rule=key.substr(0, key.find(":")),
-        reveals=ibis.cases(*((key.startswith(f"{rule.name}:"), rule.reveals) for rule in MATCH_RULES if rule.reveals)),
+        match_rule=rule,
+        reveals=ibis.cases(*((rule == one.name, one.reveals) for one in MATCH_RULES if one.reveals)),
     )
 
 
-def _marked(rule: MatchRule, key: ir.StringValue) -> ir.StringValue:
-    return ibis.literal(f"{rule.name}:") + key
-
-
 def _owners(assets: ir.Table, rules: Sequence[MatchRule]) -> ir.Table:
-    """Return one asset per key and day; of two that claim one key, the costlier (then the first by id)."""
-    key = ibis.coalesce(*(_marked(rule, rule.of_asset(assets)) for rule in rules))
-    keyed = assets.select("date", "asset_id", "cost", key=key)
+    """Return one asset per rule, key and day; of two that claim one key, the costlier (then the first by id)."""
+    rule, key = _rule_and_key(assets.asset_type, [(one.asset_type, one.name, one.of_asset(assets)) for one in rules])
+    keyed = assets.select("date", "asset_id", "cost", rule=rule, key=key)
     keyed = keyed.filter(keyed["key"].notnull())
-    # The least of (-cost, id): an ordered `first` would sort each key's assets, at twice the work.
-    first = ibis.struct({"cost": -keyed.cost, "asset_id": keyed.asset_id}).min()
-    return keyed.group_by("date", "key").aggregate(owner=first["asset_id"])
+    costliest = keyed.asset_id.first(order_by=[ibis.desc(keyed.cost), keyed.asset_id])
+    return keyed.group_by("date", "rule", "key").aggregate(owner=costliest)
+
+
+def _rule_and_key(
+    kind: ir.StringValue, rules: Sequence[tuple[str | None, str, ir.StringValue]]
+) -> tuple[ir.StringValue, ir.StringValue]:
+    """Return the name of the rule that knows this kind of asset or row, and its key; null where none does."""
+    if [one for one, _, _ in rules] == [None]:
+        [(_, name, key)] = rules
+        return ibis.literal(name), key
+    return ibis.cases(*((kind == one, name) for one, name, _ in rules)), ibis.cases(
+        *((kind == one, key) for one, _, key in rules)
+    )
 
 
 def number_rows(claims: ir.Table) -> ir.Table:

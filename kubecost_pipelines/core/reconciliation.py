@@ -30,7 +30,7 @@ def for_claiming(inventory: ir.Table, label_keys: Sequence[str] = ()) -> ir.Tabl
 
 
 def for_reconciling(bill: ir.Table, cost_metric: str, label_keys: Sequence[str] = ()) -> ir.Table:
-    """Return the columns of the bill that `claim` and `reconcile` read: each one less makes both faster.
+    """Return the columns of the bill that `claim` and `sum_by_asset` read: each one less makes both faster.
 
     A label key that the bill was written without (the settings have gained it since) is null.
     """
@@ -41,14 +41,34 @@ def for_reconciling(bill: ir.Table, cost_metric: str, label_keys: Sequence[str] 
     return bill.select("date", *MATCH_COLUMNS, *costs, "missing_cost_lines", "billing_currency", **labels)
 
 
+def sum_by_asset(claims: ir.Table, cost_metric: str, label_keys: Sequence[str] = ()) -> ir.Table:
+    """Return what the bill has for each asset, and under a null `asset_id` what no asset claims.
+
+    Args:
+        claims: the bill with who claims each row, as `claim` returns it.
+        cost_metric: `effective`, `billed`, `list`, `contracted`, `amortized` or `net`.
+        label_keys: the labels to take, of which `claims` has the columns. A label that changed on a day is the last
+            in the alphabet.
+
+    Returns:
+        A row per `date`, `asset_id` and `reveals`, with the costs, `bill_rows`, `match_rule`, `billing_currency` and a
+        column per label key.
+    """
+    return claims.group_by("date", "asset_id", "reveals").aggregate(
+        billed_cost=claims.billed_cost.sum(),
+        effective_cost=claims.effective_cost.sum(),
+        list_cost=claims.list_cost.sum(),
+        reconciled_cost=claims[f"{cost_metric}_cost"].sum(),
+        bill_rows=claims.bill_rows.sum() if "bill_rows" in claims.columns else claims.count(),
+        missing_cost_lines=claims.missing_cost_lines.sum(),
+        match_rule=claims.match_rule.min(),
+        billing_currency=_one_currency(claims),
+        **{name: claims[name].max() for name in map(label_column, label_keys)},
+    )
+
+
 def reconcile(
-    claims: ir.Table,
-    assets: ir.Table,
-    *,
-    provider_key: str,
-    cost_metric: str,
-    settled: Sequence[date],
-    label_keys: Sequence[str] = (),
+    billed: ir.Table, assets: ir.Table, *, provider_key: str, settled: Sequence[date], label_keys: Sequence[str] = ()
 ) -> ir.Table:
     """Return the assets that a bill claims, at their billed cost, and the Network assets that it reveals.
 
@@ -56,35 +76,22 @@ def reconcile(
     It stays 0 on a day that is not settled (a partial bill would deflate the cost), for an asset with a bill line
     whose cost is empty (which means "not known", never "free") and for one billed in another currency.
 
-    A label is the asset's own, or else that of its bill rows (the last in the alphabet where it changed on that day).
+    A label is the asset's own, or else that of its bill rows.
 
     Args:
-        claims: the bill with who claims each row, as `claim` returns it.
+        billed: what the bill has for each asset, as `sum_by_asset` returns it.
         assets: rows of `asset_inventory`, as `for_claiming` returns them.
         provider_key: the bill's, as text.
-        cost_metric: `effective`, `billed`, `list`, `contracted`, `amortized` or `net`.
         settled: the days that are settled.
-        label_keys: the labels to take, of which `claims` has the columns.
+        label_keys: the labels to take, of which `billed` has the columns.
 
     Returns:
         Rows of `reconciled_assets`, with `date` and a column per label key.
     """
     labels = [label_column(key) for key in label_keys]
-    claimed = claims.filter(claims.asset_id.notnull())
-    sums = claimed.group_by("date", "asset_id", "reveals").aggregate(
-        billed_cost=claimed.billed_cost.sum(),
-        effective_cost=claimed.effective_cost.sum(),
-        list_cost=claimed.list_cost.sum(),
-        reconciled_cost=claimed[f"{cost_metric}_cost"].sum(),
-        bill_rows=claimed.bill_rows.sum() if "bill_rows" in claimed.columns else claimed.count(),
-        missing_cost_lines=claimed.missing_cost_lines.sum(),
-        match_rule=claimed.match_rule.min(),
-        billing_currency=_one_currency(claimed),
-        **{name: claimed[name].max() for name in labels},
-    )
     own = {f"own_{name}": assets[name] for name in labels}
     known = assets.select("date", *(name for name in RECONCILED_ASSETS.names if name in assets.columns), **own)
-    joined = sums.inner_join(known, ["date", "asset_id"])
+    joined = billed.inner_join(known, ["date", "asset_id"])
     is_new = joined.reveals.notnull()
     joined = joined.mutate(
         provider_key=ibis.literal(provider_key),

@@ -43,10 +43,13 @@ class Workbench:
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     @contextmanager
-    def open(self) -> Iterator[Tools]:
-        """Open the tools; the scratch folder goes when the step ends, however it ends."""
+    def open(self, threads: int | None = None) -> Iterator[Tools]:
+        """Open the tools; the scratch folder goes when the step ends, however it ends.
+
+        The engine has `threads`, or one per core.
+        """
         settings = self.settings
         with TemporaryDirectory(prefix="kubecost-pipelines-", dir=settings.scratch) as folder:
             scratch = Path(folder)
-            with open_engine(settings.memory_limit, scratch) as engine:
+            with open_engine(settings.memory_limit, scratch, threads) as engine:
                 yield Tools(settings, Lake(locate(settings.lake), scratch), engine, scratch, self.clock())

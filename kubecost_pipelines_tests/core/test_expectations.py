@@ -15,7 +15,7 @@ from kubecost_pipelines.core.expectations import (
     expect_currency,
     expect_monitored_clusters,
 )
-from kubecost_pipelines.core.reconciliation import cost_assets, reconcile
+from kubecost_pipelines.core.reconciliation import cost_assets, reconcile, sum_by_asset
 from kubecost_pipelines_tests.core.tables import DAY, asset_table, bill_table, rows
 
 GOOD: dict[str, Any] = {"provider_id": "i-1", "resource_id": "i-1", "cost": "1"}
@@ -86,13 +86,8 @@ def test_bad_assets_break_it(name: str, assets: list[dict[str, Any]]) -> None:
 
 def test_a_foreign_currency_is_named() -> None:
     [expectation] = RECONCILED_EXPECTATIONS
-    found = reconcile(
-        claim(bill_table([GOOD | {"billing_currency": "EUR"}]), asset_table([NODE])),
-        asset_table([NODE]),
-        provider_key="aws/1",
-        cost_metric="effective",
-        settled=[DAY],
-    )
+    billed = sum_by_asset(claim(bill_table([GOOD | {"billing_currency": "EUR"}]), asset_table([NODE])), "effective")
+    found = reconcile(billed, asset_table([NODE]), provider_key="aws/1", settled=[DAY])
 
     [row] = rows(expectation.offenders(found))
 

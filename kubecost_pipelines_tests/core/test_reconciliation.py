@@ -18,6 +18,7 @@ from kubecost_pipelines.core.reconciliation import (
     for_reconciling,
     leave_unclaimed,
     reconcile,
+    sum_by_asset,
 )
 from kubecost_pipelines_tests.core.tables import DAY, asset_table, bill_table, rows
 
@@ -29,14 +30,8 @@ def reconciled(
     assets: list[dict[str, Any]], charges: list[dict[str, Any]], *, metric: str = "effective", is_settled: bool = True
 ) -> list[dict[str, Any]]:
     inventory = asset_table(assets)
-    table = reconcile(
-        claim(bill_table(charges), inventory),
-        inventory,
-        provider_key="aws/111122223333",
-        cost_metric=metric,
-        settled=[DAY] if is_settled else [],
-    )
-    return rows(table)
+    billed = sum_by_asset(claim(bill_table(charges), inventory), metric)
+    return rows(reconcile(billed, inventory, provider_key="aws/111122223333", settled=[DAY] if is_settled else []))
 
 
 def test_an_asset_on_the_bill_costs_what_was_billed() -> None:
@@ -92,13 +87,8 @@ def test_a_nodes_traffic_becomes_an_asset_of_its_own_with_the_nodes_id() -> None
 
 
 def test_an_asset_that_the_bill_does_not_name_keeps_its_estimate() -> None:
-    nothing = reconcile(
-        claim(bill_table([]), asset_table([NODE])),
-        asset_table([NODE]),
-        provider_key="aws/1",
-        cost_metric="effective",
-        settled=[DAY],
-    )
+    billed = sum_by_asset(claim(bill_table([]), asset_table([NODE])), "effective")
+    nothing = reconcile(billed, asset_table([NODE]), provider_key="aws/1", settled=[DAY])
 
     [node] = rows(cost_assets(asset_table([NODE]), [nothing], [DAY]))
 
@@ -119,20 +109,13 @@ def test_without_any_bill_every_asset_stays_estimated() -> None:
 
 def test_the_daily_asset_store_has_every_asset_once_and_adds_two_payers() -> None:
     assets = asset_table([NODE, {"asset_id": "other", "provider_id": "i-2", "cost": 4.0}])
+
+    def bill_of(cost: str) -> ir.Table:
+        return bill_table([{"provider_id": "i-1", "cost": cost}, CHARGE | {"cost": "1", "category": "Network"}])
+
     halves = [
-        reconcile(
-            claim(
-                bill_table(
-                    [{"provider_id": "i-1", "cost": cost}, {"provider_id": "i-1", "cost": "1", "category": "Network"}]
-                ),
-                assets,
-            ),
-            assets,
-            provider_key=key,
-            cost_metric="effective",
-            settled=[DAY],
-        )
-        for key, cost in (("aws/1", "5"), ("aws/2", "0.5"))
+        reconcile(sum_by_asset(claim(bill, assets), "effective"), assets, provider_key=key, settled=[DAY])
+        for key, bill in (("aws/1", bill_of("5")), ("aws/2", bill_of("0.5")))
     ]
 
     by_id = {row["asset_id"]: row for row in rows(cost_assets(assets, halves, [DAY]))}
@@ -181,9 +164,8 @@ def test_running_twice_changes_nothing() -> None:
 def test_coverage_counts_what_the_bill_knows_and_leaves_network_out() -> None:
     assets = asset_table([NODE, {"asset_id": "lost", "provider_id": "i-9", "cost": 30.0, "name": "worker-9"}])
     charges = [{"provider_id": "i-1", "cost": "8"}, {"provider_id": "i-1", "cost": "1", "category": "Network"}]
-    found = reconcile(
-        claim(bill_table(charges), assets), assets, provider_key="aws/1", cost_metric="effective", settled=[DAY]
-    )
+    billed = sum_by_asset(claim(bill_table(charges), assets), "effective")
+    found = reconcile(billed, assets, provider_key="aws/1", settled=[DAY])
     costs = cost_assets(assets, [found], [DAY])
 
     [coverage] = rows(match_coverage(costs))
@@ -202,15 +184,9 @@ def test_a_label_is_the_assets_own_or_else_its_bills() -> None:
     bill = bill_table(charges).mutate(**{name: ibis.literal(value) for name, value in of_bill.items()})
     assets, keys = asset_table([node, bare, unbilled]), ("env", "app", "team", "added_since")
 
-    claims = claim(for_reconciling(bill, "effective", keys), assets)
-    found = reconcile(
-        claims,
-        for_claiming(assets, keys),
-        provider_key="aws/1",
-        cost_metric="effective",
-        settled=[DAY],
-        label_keys=keys,
-    )
+    billed = sum_by_asset(claim(for_reconciling(bill, "effective", keys), assets), "effective", keys)
+    inventory = for_claiming(assets, keys)
+    found = reconcile(billed, inventory, provider_key="aws/1", settled=[DAY], label_keys=keys)
 
     wanted = {
         "node": ("prod", "web", "payments", None),
