@@ -8,20 +8,20 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from kubecost_pipelines.api import shapes
+from kubecost_pipelines.api.allocation_shapes import allocations_json, summaries_json
 from kubecost_pipelines.api.answers import Answers, envelope
 from kubecost_pipelines.api.describing import documented
 from kubecost_pipelines.api.parameters import AllocationParameters, AssetParameters, CloudCostParameters
 from kubecost_pipelines.operations.costs import assets, cloud_costs
-from kubecost_pipelines.operations.costs.allocations import AllocationCosts, ItemSet
-from kubecost_pipelines.operations.costs.assets import AssetSet
+from kubecost_pipelines.operations.costs.allocations import AllocationCosts, Allocations
 from kubecost_pipelines.operations.costs.cloud_costs import CloudCostSet
 from kubecost_pipelines.operations.costs.questions import Step, whole_days
 from kubecost_pipelines.operations.serving import Serving
 from kubecost_pipelines.settings import Settings
 
-Allocations = Annotated[AllocationParameters, Query()]
-Assets = Annotated[AssetParameters, Query()]
-CloudCosts = Annotated[CloudCostParameters, Query()]
+AllocationQuery = Annotated[AllocationParameters, Query()]
+AssetQuery = Annotated[AssetParameters, Query()]
+CloudCostQuery = Annotated[CloudCostParameters, Query()]
 
 
 class CostRoutes:
@@ -58,15 +58,15 @@ class CostRoutes:
             path, endpoint, methods=["GET"], operation_id=path.strip("/").replace("/", "_"), **documented(shape, path)
         )
 
-    def allocation(self, request: Request, parameters: Allocations) -> Response:
+    def allocation(self, request: Request, parameters: AllocationQuery) -> Response:
         """Workload costs as Kubecost answers them: a list with one map per day, or per `accumulate`."""
         return self._allocation(request, parameters)
 
-    def opencost_allocation(self, request: Request, parameters: Allocations) -> Response:
+    def opencost_allocation(self, request: Request, parameters: AllocationQuery) -> Response:
         """Workload costs as OpenCost answers them: one map for the window, or one per `step`."""
         return self._allocation(request, parameters, is_opencost=True)
 
-    def allocation_compute(self, request: Request, parameters: Allocations) -> Response:
+    def allocation_compute(self, request: Request, parameters: AllocationQuery) -> Response:
         """As `/allocation`, on demand upstream and therefore never reconciled: every adjustment is 0."""
         return self._allocation(request, parameters, is_opencost=True, is_reconciled=False)
 
@@ -86,63 +86,53 @@ class CostRoutes:
             question = _accumulated(question)
 
         def make() -> bytes:
-            sets = self._allocations.ask(question)
-            answered = [
-                {
-                    item.name: shapes.allocation_json(item, one, _factor(one, parameters))
-                    for item in _cut(one, parameters)
-                }
-                for one in sets
-            ]
-            if parameters.format == "csv":
-                return _csv(answered)
-            return envelope(answered, _currency_warning(sets))
+            found = self._allocations.ask(question)
+            kept = found.cut(parameters.offset, parameters.limit)
+            answered = kept.split(allocations_json(kept, parameters.cost_metric))
+            return _csv(answered) if parameters.format == "csv" else envelope(answered, _currency_warning(found))
 
         return self.answers.answer(request, key, make, _media_type(parameters.format))
 
-    def allocation_summary(self, request: Request, parameters: Allocations) -> Response:
+    def allocation_summary(self, request: Request, parameters: AllocationQuery) -> Response:
         """Workload costs with fewer fields; adjustments are part of each cost."""
         question = parameters.question(request.query_params, self._now())
         key = ("summary", self._serving.reader.version, question, *_page(parameters), parameters.cost_metric)
 
         def make() -> bytes:
-            sets = self._allocations.ask(question)
-            answered = [
-                {item.name: shapes.summary_json(item, one, _factor(one, parameters)) for item in _cut(one, parameters)}
-                for one in sets
-            ]
+            found = self._allocations.ask(question)
+            kept = found.cut(parameters.offset, parameters.limit)
+            answered = kept.split(summaries_json(kept, parameters.cost_metric))
             if parameters.format == "csv":
                 return _csv(answered)
-            first, end = whole_days(question.window)
-            found = [
-                {"allocations": items, "window": shapes.window_json(one.start, one.end)}
-                for items, one in zip(answered, sets, strict=True)
+            sets = [
+                {"allocations": items, "window": shapes.window_json(start, end)}
+                for items, (start, end) in zip(answered, found.sets, strict=True)
             ]
-            data = {"step": _step_nanoseconds(sets), "sets": found, "window": shapes.window_json(first, end)}
-            return envelope(data, _currency_warning(sets))
+            window = shapes.window_json(*question.days)
+            return envelope(
+                {"step": _step_nanoseconds(found), "sets": sets, "window": window}, _currency_warning(found)
+            )
 
         return self.answers.answer(request, key, make, _media_type(parameters.format))
 
-    def allocation_topline(self, request: Request, parameters: Allocations) -> Response:
+    def allocation_topline(self, request: Request, parameters: AllocationQuery) -> Response:
         """The sum of all items of the window, and how many there are."""
         question = _accumulated(parameters.question(request.query_params, self._now()))
         key = ("topline", self._serving.reader.version, question, parameters.cost_metric)
 
         def make() -> bytes:
-            first, end = whole_days(question.window)
-            sets = self._allocations.ask(question)
-            rows = [shapes.summary_json(item, one, _factor(one, parameters)) for one in sets for item in one.items]
-            total = _total(rows)
-            combined = {"allocations": {"total": total}, "window": shapes.window_json(first, end)}
+            found = self._allocations.ask(question)
+            rows = summaries_json(found, parameters.cost_metric)
+            combined = {"allocations": {"total": _total(rows)}, "window": shapes.window_json(*question.days)}
             return envelope({"numResults": len(rows), "combined": combined})
 
         return self.answers.answer(request, key, make, "application/json")
 
-    def asset_list(self, request: Request, parameters: Assets) -> Response:
+    def asset_list(self, request: Request, parameters: AssetQuery) -> Response:
         """Assets as Kubecost answers them: a list with one map per day; what no cluster claims is of type Cloud."""
         return self._assets(request, parameters, as_list=True)
 
-    def asset_map(self, request: Request, parameters: Assets) -> Response:
+    def asset_map(self, request: Request, parameters: AssetQuery) -> Response:
         """Assets as OpenCost answers them: one map for the whole window."""
         return self._assets(request, parameters, as_list=False)
 
@@ -161,7 +151,7 @@ class CostRoutes:
 
         return self.answers.answer(request, key, make, _media_type(parameters.format))
 
-    def asset_topline(self, request: Request, parameters: Assets) -> Response:
+    def asset_topline(self, request: Request, parameters: AssetQuery) -> Response:
         """The total cost of all assets of the window, their adjustment, and how many there are."""
         question = _accumulated(parameters.question(request.query_params, self._now()))
         key = ("asset topline", self._serving.reader.version, question)
@@ -177,7 +167,7 @@ class CostRoutes:
 
         return self.answers.answer(request, key, make, "application/json")
 
-    def cloud_cost(self, request: Request, parameters: CloudCosts) -> Response:
+    def cloud_cost(self, request: Request, parameters: CloudCostQuery) -> Response:
         """What is on the bills, in five metrics, each with the share that Kubernetes caused."""
         question = parameters.question(request.query_params, self._now())
         if parameters.format == "csv":
@@ -205,7 +195,7 @@ class CostRoutes:
 
         return self.answers.answer(request, key, make, _media_type(parameters.format))
 
-    def view_graph(self, request: Request, parameters: CloudCosts) -> Response:
+    def view_graph(self, request: Request, parameters: CloudCostQuery) -> Response:
         """Cloud costs to draw: per set, names and values."""
         metric = parameters.metric
 
@@ -223,7 +213,7 @@ class CostRoutes:
 
         return self._view(request, parameters, "graph", shape)
 
-    def view_totals(self, request: Request, parameters: CloudCosts) -> Response:
+    def view_totals(self, request: Request, parameters: CloudCostQuery) -> Response:
         """The total of the window, and how many items there are."""
         metric = parameters.metric
 
@@ -241,7 +231,7 @@ class CostRoutes:
 
         return self._view(request, parameters, "totals", shape, is_accumulated=True)
 
-    def view_table(self, request: Request, parameters: CloudCosts) -> Response:
+    def view_table(self, request: Request, parameters: CloudCostQuery) -> Response:
         """The items of the window as lines of a table, in the order that `sortBy` says."""
         metric = parameters.metric
         orders: dict[str, Callable[[dict[str, Any]], Any]] = {
@@ -299,10 +289,6 @@ def _cut(one: Any, parameters: Any) -> list[Any]:
     return list(one.items[parameters.offset : _end(parameters)])
 
 
-def _factor(one: ItemSet, parameters: AllocationParameters) -> float:
-    return shapes.rate(parameters.cost_metric, (one.end - one.start).days * 24)
-
-
 def _csv(answered: Iterable[dict[str, dict[str, Any]]]) -> bytes:
     rows = [{"name": name, **item} for one in answered for name, item in one.items()]
     return shapes.as_csv(rows).encode()
@@ -312,15 +298,15 @@ def _media_type(format_: str) -> str:
     return "text/csv; charset=utf-8" if format_ == "csv" else "application/json"
 
 
-def _currency_warning(sets: list[ItemSet] | list[AssetSet]) -> str:
-    currencies = {item.values["currency"] for one in sets for item in one.items if item.values["currency"]}
+def _currency_warning(found: Allocations) -> str:
+    currencies = set(found.columns["currency"].tolist()) - {None} if found.columns else set[str]()
     if len(currencies) < 2 and "mixed" not in currencies:
         return ""
     return "costs of several currencies are side by side and, where `currency` is `mixed`, added up: filter by cluster."
 
 
-def _step_nanoseconds(sets: list[ItemSet]) -> int:
-    return (sets[0].end - sets[0].start).days * 86_400 * 10**9 if sets else 0
+def _step_nanoseconds(found: Allocations) -> int:
+    return next(((end - start).days * 86_400 * 10**9 for start, end in found.sets), 0)
 
 
 _SUMMED = (

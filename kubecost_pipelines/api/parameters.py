@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kubecost_pipelines.core.window import Window
 from kubecost_pipelines.core.window_parser import FORMS, parse_window
-from kubecost_pipelines.operations.costs import allocations, assets, cloud_costs
+from kubecost_pipelines.operations.costs import allocation_names, assets, cloud_costs
 from kubecost_pipelines.operations.costs.filters import Field as FilterField
 from kubecost_pipelines.operations.costs.filters import Filter, parse_filter, parse_v1
 from kubecost_pipelines.operations.costs.questions import (
@@ -143,13 +143,13 @@ class AllocationParameters(_Windowed):
         wanted_idle = self.include_idle if is_opencost else (self.idle if self.idle is not None else self.include_idle)
         return AllocationQuestion(
             window=window,
-            aggregate=allocations.parse_aggregate(self.aggregate),
+            aggregate=allocation_names.parse_aggregate(self.aggregate),
             step=self._step(is_opencost=is_opencost),
-            filter=self._read_filter(given, allocations.filter_fields(), allocations.v1_fields()),
+            filter=self._read_filter(given, allocation_names.filter_fields(), allocation_names.v1_fields()),
             idle=not is_opencost if wanted_idle is None else wanted_idle,
             share_idle=self.share_idle,
             split_idle=self.split_idle or (is_opencost and self.idle_by_node),
-            idle_by_node=self.idle_by_node,
+            idle_by="node" if self.idle_by_node else "cluster",
             external=self.external,
             is_reconciled=is_reconciled and self.reconcile and not self.disable_adjustments,
             share_tenancy_costs=self.share_tenancy_costs,

@@ -6,6 +6,8 @@ group by. Averages are kept as sums (core-minutes) so that they can be added up 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
+from typing import Literal, get_args
 
 from kubecost_pipelines.core.tables import ADJUSTED_RESOURCES, label_column
 
@@ -25,9 +27,13 @@ WEIGHTED = {
 SHARED_IDLE = ("cpu", "gpu", "ram")
 """What idle cost consists of."""
 
+IdleBy = Literal["cluster", "node", "namespace"]
+IDLE_BY: tuple[IdleBy, ...] = get_args(IdleBy)
+"""How idle cost can be shared: the words of the setting `share_idle`."""
 
-def idle_share(resource: str, by: str, *, is_reconciled: bool) -> str:
-    """Return the column with a row's part of its cluster's (or node's) idle cost of a resource.
+
+def idle_share(resource: str, by: IdleBy, *, is_reconciled: bool) -> str:
+    """Return the column with a row's part of the idle cost of a resource around it.
 
     On idle rows it is what cannot be shared because nothing ran there: over all rows it adds up to the idle cost.
     """
@@ -43,7 +49,7 @@ SHARES = (
     *(
         idle_share(resource, by, is_reconciled=is_reconciled)
         for is_reconciled in (True, False)
-        for by in ("cluster", "node")
+        for by in IDLE_BY
         for resource in SHARED_IDLE
     ),
     tenancy_share(is_reconciled=True),
@@ -73,32 +79,50 @@ MEASURES = (*AMOUNTS, *SHARES)
 CLOUD_MEASURES = ("list_cost", "net_cost", "amortized_net_cost", "invoiced_cost", "amortized_cost")
 
 
+SPAN = "span"
+"""The column of a summary that tells what a row sums: a day, 20261005, or a month, 202610."""
+
+
+def day_span(day: date) -> int:
+    """Return the span of one day."""
+    return day.year * 10_000 + day.month * 100 + day.day
+
+
+def month_span(day: date) -> int:
+    """Return the span of the month of a day."""
+    return day.year * 100 + day.month
+
+
 @dataclass(frozen=True)
 class Summary:
-    """Sums of a table: one row per day (or month) and combination of `dimensions`."""
+    """Sums of a table: one row per day, and one per month, for each combination of `dimensions`.
+
+    Attributes:
+        name: the table with the sums.
+        of: the table of the rows.
+        dimensions: what its rows are told apart by.
+        made_from: what it is summed from: a finer summary where there is one.
+    """
 
     name: str
     of: str
     dimensions: tuple[str, ...]
+    made_from: str = ""
 
     @property
-    def of_months(self) -> str:
-        return f"{self.name}_by_month"
+    def source(self) -> str:
+        return self.made_from or self.of
 
 
 def summaries(label_keys: Sequence[str]) -> list[Summary]:
     """Return the sums that the store keeps, the smallest first."""
+    labels = [label_column(key) for key in label_keys]
+    bills = ("provider", "invoice_entity_id", "account_id", "service", "category", "is_kubernetes")
     return [
-        Summary("namespaces", ALLOCATIONS, ("cluster", "namespace")),
+        Summary("clusters", ALLOCATIONS, ("cluster",), "namespaces"),
+        Summary("namespaces", ALLOCATIONS, ("cluster", "namespace"), "controllers"),
         Summary("nodes", ALLOCATIONS, ("cluster", "node")),
-        *(
-            Summary(f"of_{label_column(key)}", ALLOCATIONS, ("cluster", "namespace", label_column(key)))
-            for key in label_keys
-        ),
+        *(Summary(f"of_{label}", ALLOCATIONS, ("cluster", "namespace", label)) for label in labels),
         Summary("controllers", ALLOCATIONS, ("cluster", "namespace", "controller_kind", "controller")),
-        Summary(
-            "services",
-            CLOUD_COSTS,
-            ("provider", "invoice_entity_id", "account_id", "service", "category", "is_kubernetes"),
-        ),
+        Summary("services", CLOUD_COSTS, bills),
     ]

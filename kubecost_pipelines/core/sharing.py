@@ -1,12 +1,12 @@
-"""Sharing: who pays for idle and shared cost, asked at query time of one table that has given nothing away yet.
+"""Sharing: who pays for idle and shared cost, asked of one table that has given nothing away yet.
 
-Every alternative is zero-sum: what is taken from one row is given to others of the same day, and the total does not
+Every alternative is zero-sum: what is taken from one row is given to others of the same group, and the total does not
 move. What nobody is there to take stays where it is. Functions take rows of `reconciled_allocations`, with `date`, or
 sums of them over any columns, as long as what they read is still there: the grain is theirs to keep.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import reduce
 from operator import add, or_
 from typing import Literal, get_args
@@ -15,6 +15,8 @@ import ibis
 import ibis.expr.types as ir
 
 from kubecost_pipelines.core.allocating import HOURS
+from kubecost_pipelines.core.tables import ADJUSTED_RESOURCES
+from kubecost_pipelines.core.window import HOURS_PER_MONTH
 
 IdleSharing = Literal["keep", "node", "cluster", "namespace"]
 Split = Literal["weighted", "even"]
@@ -33,22 +35,53 @@ class SharingPolicy:
     share_split: Split = "weighted"
 
 
+@dataclass(frozen=True)
+class Pool:
+    """Cost that rows of a group give, and others of it take.
+
+    Attributes:
+        gives: what each row gives; 0 where it gives nothing.
+        weights: by what each row takes, never negative; the next where that is nothing in all of the group.
+        added: what each group has to take besides; the same on all of its rows.
+    """
+
+    gives: ir.NumericValue
+    weights: tuple[ir.NumericValue, ...]
+    added: ir.NumericValue = field(default_factory=lambda: ibis.literal(0.0))
+
+
 def share(rows: ir.Table, policy: SharingPolicy) -> ir.Table:
-    """Return the rows after everything that a policy asks for: idle first, so that shared workloads pay for theirs.
+    """Return the rows after everything that a policy asks for.
+
+    Idle and overhead go by what each row costs before: neither pays for the other. Shared workloads come after, so
+    that theirs goes with them.
 
     Args:
         rows: `date`, `cluster`, `allocation_type`, costs, and what the policy goes by: `node`, `namespace`, `labels`.
         policy: what to share, and how.
     """
+    if policy.share_tenancy_costs:
+        rows = divide(rows, ("date", "cluster"), {"tenancy": tenancy_pool(rows, split=policy.share_split)})
     rows = share_idle(rows, policy.share_idle)
-    chosen: list[IsShared] = [_is_tenancy] if policy.share_tenancy_costs else []
+    if policy.share_tenancy_costs:
+        rows = _add_shared(rows, rows.allocation_type == "shared", rows.tenancy).drop("tenancy")
+    chosen: list[IsShared] = []
     if policy.share_namespaces:
         chosen.append(in_namespaces(policy.share_namespaces))
     if policy.share_labels:
         chosen.append(with_labels(policy.share_labels))
     if chosen:
         rows = share_costs(rows, lambda found: reduce(or_, (choose(found) for choose in chosen)), policy.share_split)
-    return share_flat_cost(rows, policy.share_cost, policy.share_split) if policy.share_cost else rows
+    day = policy.share_cost * 24 / HOURS_PER_MONTH
+    return share_flat_cost(rows, ibis.literal(day), policy.share_split) if day else rows
+
+
+IDLE_WITHIN: Mapping[IdleSharing, tuple[str, ...]] = {
+    "node": ("date", "cluster", "node"),
+    "cluster": ("date", "cluster"),
+    "namespace": ("date", "cluster"),
+}
+"""Among whom idle is shared."""
 
 
 def share_idle(rows: ir.Table, by: IdleSharing) -> ir.Table:
@@ -71,45 +104,40 @@ def share_idle(rows: ir.Table, by: IdleSharing) -> ir.Table:
         return rows
     if by not in get_args(IdleSharing):
         raise ValueError(f"idle can be shared by {', '.join(get_args(IdleSharing))}, not by {by!r}")
-    keys = ("date", "cluster", "node") if by == "node" else ("date", "cluster")
-    takes = rows.allocation_type == "workload"
-    costs = {name: rows[f"{name}_cost"] + rows[f"{name}_cost_adjustment"] for name in HOURS}
-    by_resource = {name: rows[hours] for name, hours in HOURS.items()} if by == "namespace" else costs
-    weights = {name: ibis.ifelse(takes, ibis.greatest(value, 0.0), 0.0) for name, value in by_resource.items()}
-    overall = reduce(add, (ibis.ifelse(takes, ibis.greatest(value, 0.0), 0.0) for value in costs.values()))
-    rows = rows.mutate(**{f"weight_{name}": weight for name, weight in weights.items()}, weight_all=overall)
-    gives = rows.allocation_type == "idle"
-    moved = [f"{name}_cost{end}" for name in HOURS for end in ("", "_adjustment")]
-    pools = _pools(
-        rows,
-        keys,
-        {
-            **{f"whole_{name}": rows[f"weight_{name}"].sum() for name in (*HOURS, "all")},
-            **{f"pool_{name}": ibis.ifelse(gives, rows[name], 0.0).sum() for name in moved},
-        },
-    )
-    rows = _with_pools(rows, pools, keys)
-    shares = {
-        name: ibis.cases(
-            (rows[f"whole_{name}"] > 0, rows[f"weight_{name}"] / rows[f"whole_{name}"]),
-            (rows.whole_all > 0, rows.weight_all / rows.whole_all),
-            else_=0.0,
-        )
+    is_idle = rows.allocation_type == "idle"
+    weights = _idle_weights(rows, by, is_reconciled=True)
+    costs = {f"{name}_cost{end}": name for name in HOURS for end in ("", "_adjustment")}
+    pools = {
+        f"taken_{column}": Pool(ibis.ifelse(is_idle, rows[column], 0.0), weights[name])
+        for column, name in costs.items()
+    }
+    rows = divide(rows, IDLE_WITHIN[by], pools)
+    is_idle = rows.allocation_type == "idle"
+    taken = {column: rows[f"taken_{column}"] for column in costs}
+    given = ibis.ifelse(is_idle, reduce(add, (rows[column] for column in costs)), 0.0)
+    is_given = is_idle & (reduce(add, (amount.abs() for amount in taken.values())) == 0)
+    after = {column: ibis.ifelse(is_idle, 0.0, rows[column]) + amount for column, amount in taken.items()}
+    total = rows.total_cost - given + reduce(add, taken.values())
+    return rows.filter(~is_given).mutate(**after, total_cost=total).drop(*pools)
+
+
+def idle_pools(rows: ir.Table, by: IdleSharing, *, is_reconciled: bool) -> dict[str, Pool]:
+    """Return the idle cost of each resource, adjusted or as estimated, as pools that workloads take."""
+    is_idle = rows.allocation_type == "idle"
+    weights = _idle_weights(rows, by, is_reconciled=is_reconciled)
+    return {
+        name: Pool(ibis.ifelse(is_idle, _cost(rows, name, is_reconciled=is_reconciled), 0.0), weights[name])
         for name in HOURS
     }
-    rows = rows.filter(~((rows.allocation_type == "idle") & (rows.whole_all > 0).fill_null(False)))
-    added = {f"{name}_cost{end}": (name, end) for name in HOURS for end in ("", "_adjustment")}
-    given = {column: (shares[name] * rows[f"pool_{column}"]).fill_null(0.0) for column, (name, _) in added.items()}
-    return _plain(
-        rows.mutate(
-            **{column: rows[column] + extra for column, extra in given.items()},
-            total_cost=rows.total_cost + reduce(add, given.values()),
-        )
-    )
 
 
-def _is_tenancy(rows: ir.Table) -> ir.BooleanValue:
-    return rows.allocation_type == "shared"
+def tenancy_pool(rows: ir.Table, *, is_reconciled: bool = True, split: Split = "weighted") -> Pool:
+    """Return the overhead of clusters (management fees, the nodes' own disks) as a pool that workloads take."""
+    total = rows.total_cost
+    if not is_reconciled:
+        total = total - reduce(add, (rows[f"{name}_cost_adjustment"] for name in ADJUSTED_RESOURCES))
+    gives = ibis.ifelse(rows.allocation_type == "shared", total, 0.0)
+    return Pool(gives, _weights(rows.allocation_type == "workload", total, split))
 
 
 def in_namespaces(namespaces: Sequence[str]) -> IsShared:
@@ -134,26 +162,56 @@ def share_costs(
         split: by what each row costs already, or evenly over the rows.
         within: what is shared among whom; without `cluster`, all clusters share.
     """
-    rows = rows.mutate(is_shared=is_shared(rows))
-    takes = (rows.allocation_type == "workload") & ~rows.is_shared
-    rows = rows.mutate(**_weights(rows, takes, split))
-    pools = _pools(rows, within, {**_wholes(rows), "pool": ibis.ifelse(rows.is_shared, rows.total_cost, 0.0).sum()})
-    rows = _with_pools(rows, pools, within)
-    rows = rows.filter(~(rows.is_shared & (rows.whole_count > 0).fill_null(False)))
-    return _give(rows, rows.pool)
+    chosen = is_shared(rows)
+    takes = (rows.allocation_type == "workload") & ~chosen
+    pool = Pool(ibis.ifelse(chosen, rows.total_cost, 0.0), _weights(takes, rows.total_cost, split))
+    rows = divide(rows, within, {"taken": pool})
+    return _add_shared(rows, is_shared(rows), rows.taken).drop("taken")
 
 
-def share_flat_cost(rows: ir.Table, monthly_cost: float, split: Split = "weighted") -> ir.Table:
-    """Return the rows with a flat cost per month in `shared_cost` of the workloads: each day its part of the month.
+def share_flat_cost(
+    rows: ir.Table, cost: ir.NumericValue, split: Split = "weighted", within: Sequence[str] = ("date",)
+) -> ir.Table:
+    """Return the rows with a flat cost in `shared_cost` of the workloads of each group, where anything ran at all.
 
-    The one alternative that adds cost: the day's total grows by exactly the day's part, where anything ran at all.
+    The one alternative that adds cost: the total of a group grows by exactly `cost`, the same on all of its rows.
     """
-    month_end = (rows.date.truncate("M") + ibis.interval(months=1)).cast("date")
-    days = month_end.delta(rows.date.truncate("M").cast("date"), unit="day")
-    rows = rows.mutate(flat=monthly_cost / days)
-    rows = rows.mutate(**_weights(rows, rows.allocation_type == "workload", split))
-    rows = _with_pools(rows, _pools(rows, ("date",), _wholes(rows)), ("date",))
-    return _give(rows, rows.flat)
+    weights = _weights(rows.allocation_type == "workload", rows.total_cost, split)
+    rows = divide(rows, within, {"taken": Pool(ibis.literal(0.0), weights, added=cost)})
+    return _add_shared(rows, ibis.literal(False), rows.taken).drop("taken")
+
+
+def divide(rows: ir.Table, within: Sequence[str], pools: Mapping[str, Pool]) -> ir.Table:
+    """Return the rows with a column per pool: what each takes of it. Who gives what nobody takes has its own there.
+
+    Args:
+        rows: the columns of `within`; what has null there is in no group.
+        within: columns of a group.
+        pools: column -> pool, expressions of `rows`.
+    """
+    columns = dict[str, ir.Value]()
+    names = dict[object, str]()
+
+    def named(value: ir.NumericValue) -> str:
+        # Pools have weights in common: each is summed once.
+        name = names.setdefault(value.op(), f"in_{len(names)}")
+        columns[name] = value
+        return name
+
+    parts = {
+        column: (named(pool.gives), [named(weight) for weight in pool.weights], named(pool.added))
+        for column, pool in pools.items()
+    }
+    rows = rows.mutate(**columns)
+    keys = {f"of_{key}": rows[key] for key in within}
+    sums = rows.group_by(**keys).aggregate(**{f"sum_{name}": rows[name].sum() for name in columns})
+    rows = rows.left_join(sums, [rows[key] == sums[f"of_{key}"] for key in within])
+    taken = {}
+    for column, (gives, weights, added) in parts.items():
+        pool = rows[f"sum_{gives}"] + rows[added]
+        ways = [(rows[f"sum_{one}"] > 0, pool * rows[one] / rows[f"sum_{one}"]) for one in weights]
+        taken[column] = ibis.cases(*ways, else_=rows[gives])
+    return rows.mutate(**taken).drop(*keys, *columns, *(f"sum_{name}" for name in columns))
 
 
 def zero_sum_gaps(before: ir.Table, after: ir.Table) -> ir.Table:
@@ -170,36 +228,35 @@ def zero_sum_gaps(before: ir.Table, after: ir.Table) -> ir.Table:
     return both.filter(both.gap.abs() > 1e-6 + 1e-12 * both.cost.abs().fill_null(0.0))
 
 
-def _weights(rows: ir.Table, takes: ir.BooleanValue, split: Split) -> dict[str, ir.Value]:
-    count = takes.fill_null(False).cast("float64")
-    cost = ibis.greatest(rows.total_cost, 0.0) if split == "weighted" else ibis.literal(1.0)
-    return {"weight": count * cost, "weight_count": count}
+def _idle_weights(rows: ir.Table, by: IdleSharing, *, is_reconciled: bool) -> dict[str, tuple[ir.NumericValue, ...]]:
+    """Return by what the idle cost of each resource is taken: that resource, or where nobody uses it all of them."""
+    takes = rows.allocation_type == "workload"
+
+    def weight(value: ir.NumericValue) -> ir.NumericValue:
+        return ibis.ifelse(takes, ibis.greatest(value, 0.0), 0.0)
+
+    costs = {name: _cost(rows, name, is_reconciled=is_reconciled) for name in HOURS}
+    by_resource = {name: rows[hours] for name, hours in HOURS.items()} if by == "namespace" else costs
+    whole = reduce(add, (weight(cost) for cost in costs.values()))
+    return {name: (weight(by_resource[name]), whole) for name in HOURS}
 
 
-def _wholes(rows: ir.Table) -> dict[str, ir.Value]:
-    return {"whole": rows.weight.sum(), "whole_count": rows.weight_count.sum()}
+def _cost(rows: ir.Table, resource: str, *, is_reconciled: bool) -> ir.NumericValue:
+    cost: ir.NumericColumn = rows[f"{resource}_cost"]
+    return cost + rows[f"{resource}_cost_adjustment"] if is_reconciled else cost
 
 
-def _pools(rows: ir.Table, keys: Sequence[str], sums: dict[str, ir.Value]) -> ir.Table:
-    return rows.group_by(**{f"of_{key}": rows[key] for key in keys}).aggregate(**sums)
+def _weights(takes: ir.BooleanValue, cost: ir.NumericValue, split: Split) -> tuple[ir.NumericValue, ...]:
+    even = takes.fill_null(False).cast("float64")
+    return (even * ibis.greatest(cost, 0.0), even) if split == "weighted" else (even,)
 
 
-def _with_pools(rows: ir.Table, pools: ir.Table, keys: Sequence[str]) -> ir.Table:
-    return rows.left_join(pools, [rows[key] == pools[f"of_{key}"] for key in keys])
-
-
-def _give(rows: ir.Table, pool: ir.FloatingValue) -> ir.Table:
-    """Give a pool to rows by weight; evenly where the weights are all nothing."""
-    part = ibis.cases(
-        (rows.whole > 0, rows.weight / rows.whole), (rows.whole_count > 0, rows.weight_count / rows.whole_count)
-    )
-    given = (part * pool).fill_null(0.0)
-    return _plain(rows.mutate(shared_cost=rows.shared_cost + given, total_cost=rows.total_cost + given))
-
-
-def _plain(rows: ir.Table) -> ir.Table:
-    ours = ("weight", "whole", "pool", "of_", "flat", "is_shared")
-    return rows.drop(*(name for name in rows.columns if name.startswith(ours)))
+def _add_shared(rows: ir.Table, is_shared: ir.BooleanValue, taken: ir.NumericValue) -> ir.Table:
+    """Add to each row what it takes; of the shared rows only those stay that nobody pays for."""
+    return rows.mutate(
+        shared_cost=rows.shared_cost + ibis.ifelse(is_shared, 0.0, taken),
+        total_cost=ibis.ifelse(is_shared, 0.0, rows.total_cost) + taken,
+    ).filter(~(is_shared & (taken == 0)))
 
 
 SUMMED_BY = ("date", "cluster", "node", "namespace", "controller", "allocation_type", "is_settled", "is_reconciled")

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
 DAY = timedelta(days=1)
+HOURS_PER_MONTH = 730
+"""Kubecost's month, by which costs per month are meant."""
 
 
 @dataclass(frozen=True, order=True)

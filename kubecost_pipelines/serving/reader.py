@@ -4,13 +4,18 @@ A question that begins on one file ends on it, whatever is swapped in meanwhile.
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import gettempdir
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import duckdb
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Answer = TypeVar("Answer")
 
 MEMORY_LIMIT = "250MB"
 QUERY_SECONDS = 30.0
@@ -74,14 +79,31 @@ class ServingReader:
             StoreNotReadyError: nothing has been stored yet.
             QueryTooLongError: it took longer than a question may.
         """
+
+        def fetch(cursor: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
+            names = [column[0] for column in cursor.description or []]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+        return self._ask(sql, parameters, fetch)
+
+    def columns(self, sql: str, parameters: Sequence[object] = ()) -> "Mapping[str, np.ndarray[Any, Any]]":
+        """Return the same as columns, masked where they have nulls; raises the same."""
+
+        def fetch(cursor: duckdb.DuckDBPyConnection) -> "Mapping[str, np.ndarray[Any, Any]]":
+            return cursor.fetchnumpy()  # type: ignore[return-value] # Categorical is for ENUMs, which we have none of
+
+        return self._ask(sql, parameters, fetch)
+
+    def _ask(
+        self, sql: str, parameters: Sequence[object], fetch: Callable[[duckdb.DuckDBPyConnection], Answer]
+    ) -> Answer:
         cursor = self._connection()[1].cursor()
         timer = threading.Timer(self._query_seconds, cursor.interrupt)
         timer.daemon = True
         timer.start()
         try:
             cursor.execute(sql, list(parameters))
-            names = [column[0] for column in cursor.description or []]
-            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+            return fetch(cursor)
         except duckdb.InterruptException as error:
             raise QueryTooLongError(
                 f"the question took more than {self._query_seconds:g} s. Ask for a shorter window, aggregate, or "
@@ -115,7 +137,13 @@ class ServingReader:
         connection = duckdb.connect(
             str(path),
             read_only=True,
-            config={"memory_limit": self._memory_limit, "enable_external_access": False, "lock_configuration": False},
+            config={
+                "memory_limit": self._memory_limit,
+                "enable_external_access": False,
+                "lock_configuration": False,
+                # Questions are small, and many at once: each has one core.
+                "threads": 1,
+            },
         )
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute("SET lock_configuration = true")

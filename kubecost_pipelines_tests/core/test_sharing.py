@@ -12,7 +12,6 @@ from kubecost_pipelines.core.sharing import (
     in_namespaces,
     share,
     share_costs,
-    share_flat_cost,
     share_idle,
     with_labels,
     zero_sum_gaps,
@@ -112,12 +111,12 @@ def test_a_shared_namespace_and_a_shared_label_are_paid_for_by_the_others() -> N
     assert totals(by_namespace) == expected == totals(by_label)
 
 
-def test_a_flat_cost_adds_a_day_of_the_month() -> None:
-    shared = share_flat_cost(reconciled_table(CLUSTER), 310.0)  # October has 31 days
+def test_a_flat_cost_adds_its_part_of_the_month() -> None:
+    shared = share(reconciled_table(CLUSTER), SharingPolicy(share_cost=365.0))  # of 730 hours: 12 a day
 
     [gap] = rows(zero_sum_gaps(reconciled_table(CLUSTER), shared))
-    assert gap["gap"] == pytest.approx(10.0)
-    assert totals(shared)["workload", "n2", "web"] == 4 + 10 * 4 / 10
+    assert gap["gap"] == pytest.approx(12.0)
+    assert totals(shared)["workload", "n2", "web"] == 4 + 12 * 4 / 10
 
 
 @pytest.mark.parametrize("by", ["keep", "node", "cluster", "namespace"])

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from kubecost_pipelines.operations.costs.allocations import MAX_ITEMS, Rows
+from kubecost_pipelines.operations.costs.allocation_query import MAX_ITEMS
+from kubecost_pipelines.operations.costs.allocations import Rows
 from kubecost_pipelines.operations.costs.filters import Compiled, Field, compile_filter
 from kubecost_pipelines.operations.costs.questions import (
     AssetQuestion,

@@ -6,7 +6,9 @@ from datetime import date
 from typing import Any
 
 from kubecost_pipelines.core import serving
-from kubecost_pipelines.operations.costs.allocations import MAX_ITEMS, UNALLOCATED, Rows
+from kubecost_pipelines.operations.costs.allocation_names import UNALLOCATED
+from kubecost_pipelines.operations.costs.allocation_query import MAX_ITEMS
+from kubecost_pipelines.operations.costs.allocations import Rows
 from kubecost_pipelines.operations.costs.filters import Compiled, Field, compile_filter
 from kubecost_pipelines.operations.costs.questions import (
     CloudCostQuestion,

@@ -4,11 +4,9 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import Enum
 
+from kubecost_pipelines.core.serving import IdleBy
 from kubecost_pipelines.core.window import DAY, Window
 from kubecost_pipelines.operations.costs.filters import EVERYTHING, Filter
-
-HOURS_PER_MONTH = 730
-"""Kubecost's month, by which `shareCost` and monthly rates are meant."""
 
 
 class QuestionError(ValueError):
@@ -54,7 +52,8 @@ class AllocationQuestion:
     idle: bool = True
     share_idle: bool = False
     split_idle: bool = False
-    idle_by_node: bool = False
+    idle_by: IdleBy = "cluster"
+    """Who takes idle cost that is shared. By node, it is also split by node."""
     external: bool = False
     is_reconciled: bool = True
     share_tenancy_costs: bool = True
@@ -67,6 +66,10 @@ class AllocationQuestion:
     @property
     def days(self) -> tuple[date, date]:
         return whole_days(self.window)
+
+    @property
+    def is_split_by_node(self) -> bool:
+        return self.split_idle and not self.share_idle and self.idle_by == "node"
 
 
 @dataclass(frozen=True)
