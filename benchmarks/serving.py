@@ -2,7 +2,9 @@
 
 The first run writes the lake and builds its store, which takes minutes. Every question is asked of a running server, by
 8 clients at once: `asked again` are the same five for both windows over and over, as a dashboard does, and come from
-memory; `distinct` have a filter or a window that nobody has asked before, and do not.
+memory; `distinct` have a filter or a window that nobody has asked before, and do not. With 8 clients on 2 cores, 50 ms
+leave 12.5 ms of CPU to a question and to who asks it; the column of the server's CPU tells more than the clock of a busy
+machine.
 """
 
 import json
@@ -93,18 +95,24 @@ def main() -> None:
     lake.mkdir(parents=True, exist_ok=True)
     write_lake(lake)
     refresh(locate(lake.as_uri()), lake / "_serving", LABEL_KEYS)
-    grid = Table("questions", "days", "clients", "p50 ms", "p99 ms", "goal", "met")
+    grid = Table("questions", "days", "clients", "p50 ms", "p99 ms", "CPU ms each", "goal", "met")
     missed = 0
     with serve(lake) as (url, process, start):
+
+        def ask(name: str, days: int, clients: int, asked: list[Parameters]) -> bool:
+            before = sum(process.cpu_times()[:2])
+            times = measure(url, asked, clients)
+            cpu = (sum(process.cpu_times()[:2]) - before) * 1000 / len(asked)
+            return _add(grid, name, days, clients, times, cpu)
+
         for days in (30, 365):
             again = list(questions(days).values())
             measure(url, again, 1)
-            times = measure(url, again * ROUNDS, CLIENTS)
-            missed += _add(grid, f"asked again, {len(again)} × {ROUNDS}", days, CLIENTS, times)
+            missed += ask(f"asked again, {len(again)} × {ROUNDS}", days, CLIENTS, again * ROUNDS)
             for name in questions(days):
                 for clients in (1, CLIENTS):
                     distinct = [questions(days, shift + 1 + 40 * clients)[name] for shift in range(24)]
-                    missed += _add(grid, f"distinct, {name}", days, clients, measure(url, distinct, clients))
+                    missed += ask(f"distinct, {name}", days, clients, distinct)
         memory = process.memory_info().rss / 1e6
     console = Console(width=110)
     console.print(grid)
@@ -112,10 +120,12 @@ def main() -> None:
     sys.exit(1 if missed or start > 2 or memory > 600 else 0)
 
 
-def _add(grid: Table, name: str, days: int, clients: int, times: list[float]) -> bool:
+def _add(grid: Table, name: str, days: int, clients: int, times: list[float], cpu: float) -> bool:
     p50, p99 = times[len(times) // 2], times[min(len(times) - 1, int(len(times) * 0.99))]
     is_met = p50 <= 50 and p99 <= 200
-    grid.add_row(name, str(days), str(clients), f"{p50:.0f}", f"{p99:.0f}", "50 / 200", "yes" if is_met else "NO")
+    grid.add_row(
+        name, str(days), str(clients), f"{p50:.0f}", f"{p99:.0f}", f"{cpu:.1f}", "50 / 200", "yes" if is_met else "NO"
+    )
     return not is_met
 
 

@@ -30,6 +30,7 @@ def build_app(
     *,
     tokens: Mapping[Role, str] | None = None,
     is_limited: bool = False,
+    on_start: Callable[[], None] = lambda: None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> FastAPI:
     """Return the ASGI application; nothing is read before it starts.
@@ -39,6 +40,7 @@ def build_app(
         serving: its serving store; made from the settings when omitted.
         tokens: role -> token; without any, only the loopback's name is answered to.
         is_limited: whether requests are counted per caller.
+        on_start: what else begins when the application does.
         clock: what time it is.
     """
     store = serving or Serving(settings)
@@ -47,6 +49,7 @@ def build_app(
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         store.start()
+        on_start()
         yield
         store.stop()
 

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from kubecost_pipelines.defs.workbench import Workbench
-from kubecost_pipelines.operations.explain import Explanation, NothingToExplainError, explain
+from kubecost_pipelines.operations.errors import NothingToExplainError
+from kubecost_pipelines.operations.explain import Explanation, explain
 from kubecost_pipelines.settings import load_settings
 
 SHOWN = 40

@@ -31,9 +31,9 @@ def run_server(host: str, port: int, audit_log: Path | None) -> None:
             f"{' or '.join(TOKEN_VARIABLES.values())} (or the same with _FILE), or listen on 127.0.0.1."
         )
     _write_logs(audit_log)
-    from kubecost_pipelines.dashboard.routes import mount_dashboard  # noqa: PLC0415 - as above
+    from kubecost_pipelines.dashboard.routes import mount_dashboard, warm_up  # noqa: PLC0415 - as above
 
-    app = build_app(settings, tokens=tokens, is_limited=not is_loopback(host))
+    app = build_app(settings, tokens=tokens, is_limited=not is_loopback(host), on_start=warm_up)
     mount_dashboard(app)
     uvicorn.run(app, host=host, port=port, log_config=None, access_log=False, server_header=False)
 

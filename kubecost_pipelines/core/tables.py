@@ -8,12 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
-from kubecost_pipelines.core.arrow_types import arrow_type
-
 if TYPE_CHECKING:
     import ibis
+    import pyarrow as pa
 
 COST = "decimal(38, 12)"
 """Cost on a bill: exact, so that conservation can be asserted without a tolerance."""
@@ -56,8 +53,12 @@ class Table:
 
         return ibis.schema({column.name: column.type for column in self.columns})
 
-    def arrow_schema(self) -> pa.Schema:
+    def arrow_schema(self) -> "pa.Schema":
         """Return the same in Arrow's types."""
+        import pyarrow as pa  # noqa: PLC0415 - a server that only knows the names of tables does without
+
+        from kubecost_pipelines.core.arrow_types import arrow_type  # noqa: PLC0415 - as above
+
         return pa.schema([(column.name, arrow_type(column.type)) for column in self.columns])
 
     @property

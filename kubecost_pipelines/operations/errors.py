@@ -21,6 +21,12 @@ class IllegalWindowError(OperationError):
     exit_code = 4
 
 
+class NothingToExplainError(OperationError):
+    """There is no such day, cluster or workload. The message says which, and the cure."""
+
+    exit_code = 3
+
+
 class NoDagsterError(OperationError):
     """No Dagster answers, or it answers with something else than GraphQL."""
 

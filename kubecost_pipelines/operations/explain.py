@@ -23,7 +23,7 @@ from kubecost_pipelines.core.tables import (
 from kubecost_pipelines.core.tracing import trace
 from kubecost_pipelines.core.workload_costs import price_assets
 from kubecost_pipelines.defs.workbench import Tools, Workbench
-from kubecost_pipelines.operations.errors import OperationError
+from kubecost_pipelines.operations.errors import NothingToExplainError
 
 Row = dict[str, Any]
 MOST_BILL_ROWS = 500
@@ -32,12 +32,6 @@ MOST_BILL_ROWS = 500
 _OF_ASSET = ("asset_type", "name", "provider_id", "cost", "total_cost", "match_rule", "provider_key", "cost_basis")
 _OF_BILL = ("charge_category", "charge_type", "service_name", "sku_meter", "usage_quantity", "line_items")
 _COSTS = ("list_cost", "billed_cost", "effective_cost")
-
-
-class NothingToExplainError(OperationError):
-    """There is no such day, cluster or workload. The message says which, and the cure."""
-
-    exit_code = 3
 
 
 @dataclass(frozen=True)

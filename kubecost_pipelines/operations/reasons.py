@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from kubecost_pipelines.core.tables import ASSET_COSTS
 from kubecost_pipelines.defs.workbench import Workbench
-from kubecost_pipelines.operations.explain import NothingToExplainError, bill_rows, explain
+from kubecost_pipelines.operations.errors import NothingToExplainError
+from kubecost_pipelines.operations.explain import bill_rows, explain
 
 Row = dict[str, Any]
 

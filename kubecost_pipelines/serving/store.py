@@ -18,7 +18,6 @@ import duckdb
 
 from kubecost_pipelines.serving.lake_files import Identity, list_files
 from kubecost_pipelines.serving.reader import CURRENT, current_file
-from kubecost_pipelines.serving.writer import Writer, open_to_write
 from kubecost_pipelines.settings.locations import Location
 
 LAYOUT = 2
@@ -50,6 +49,8 @@ def refresh(lake: Location, folder: Path, label_keys: Sequence[str]) -> Refreshe
     gone = [identity for identity in (known or {}) if identity not in wanted]
     if known is not None and not changed and not gone:
         return None
+    from kubecost_pipelines.serving.writer import Writer, open_to_write  # noqa: PLC0415 - Ibis takes seconds to load
+
     path = folder / f"store-{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex[:8]}.duckdb"
     temporary = path.with_suffix(".tmp")
     try:
