@@ -3,7 +3,7 @@
 The first run writes the lake and builds its store, which takes minutes. Every question is asked of a running server, by
 8 clients at once: `asked again` are the same five for both windows over and over, as a dashboard does, and come from
 memory; `distinct` have a filter or a window that nobody has asked before, and do not. With 8 clients on 2 cores, 50 ms
-leave 12.5 ms of CPU to a question and to who asks it; the column of the server's CPU tells more than the clock of a busy
+leave 12.5 ms of CPU to a question and to who asks it; the server's CPU tells more than the clock of a busy
 machine.
 """
 

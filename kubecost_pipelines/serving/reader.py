@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 
-MEMORY_LIMIT = "250MB"
+MEMORY_LIMIT = "200MB"
 QUERY_SECONDS = 30.0
 
 
@@ -43,12 +43,18 @@ def current_file(folder: Path) -> Path | None:
     return target if target.is_file() else None
 
 
+_CURE = (
+    "Ask for a shorter window, aggregate, or filter by what the store keeps sums of: cluster, namespace, controller or "
+    "a configured label."
+)
+
+
 class StoreNotReadyError(Exception):
     """There is no store yet. The message ends with the cure."""
 
 
 class QueryTooLongError(Exception):
-    """The question took longer than it may. The message ends with the cure."""
+    """The question took longer, or more memory, than it may. The message ends with the cure."""
 
 
 class ServingReader:
@@ -105,10 +111,9 @@ class ServingReader:
             cursor.execute(sql, list(parameters))
             return fetch(cursor)
         except duckdb.InterruptException as error:
-            raise QueryTooLongError(
-                f"the question took more than {self._query_seconds:g} s. Ask for a shorter window, aggregate, or "
-                "filter by what the store keeps sums of: cluster, namespace, controller or a configured label."
-            ) from error
+            raise QueryTooLongError(f"the question took more than {self._query_seconds:g} s. {_CURE}") from error
+        except duckdb.OutOfMemoryException as error:
+            raise QueryTooLongError(f"the question needs more than {self._memory_limit} of memory. {_CURE}") from error
         finally:
             timer.cancel()
             cursor.close()
