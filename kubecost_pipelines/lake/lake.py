@@ -41,9 +41,6 @@ Completion = Callable[[ir.Table], ir.Table]
 ROWS_IN_A_GROUP = 20_480
 """Of a file whose wide rows pass without being held: a sixth of the usual, for that much is held after all."""
 
-ROWS_LEFT_AS_THEY_COME = 400_000
-"""More staged rows than this do not fit into memory: in order, each day's file reads its own part from the disk."""
-
 
 class LakeError(Exception):
     """The lake lacks what was asked for, or refuses what was given. The message ends with the cure."""
@@ -176,7 +173,8 @@ class Lake:
             raise LakeError(f"{table.name}: the rows lack {', '.join(missing)}; this is a bug, please report it.")
         name = f"staged_{uuid4().hex}"
         if is_held:
-            computed = engine.create_table(name, rows, temp=True)
+            # In order, so that each day's file reads its own part and no other, also when they are on the disk.
+            computed = engine.create_table(name, rows.order_by("date"), temp=True)
         else:
             engine.con.execute(f"CREATE TEMP VIEW {name} AS {ibis.to_sql(rows, dialect='duckdb')}").fetchall()
             computed = engine.table(name)
@@ -187,8 +185,6 @@ class Lake:
         sums = {name: computed[name].sum().fill_null(0) for name in costs}
         summed = computed.group_by("date").aggregate(rows=computed.count(), **sums).to_pyarrow().to_pylist()
         by_day = {row.pop("date"): Written(date.min, row.pop("rows"), row) for row in summed}
-        if is_held and sum(one.rows for one in by_day.values()) > ROWS_LEFT_AS_THEY_COME:
-            computed = _by_date(computed, engine)
         nothing = Written(date.min, 0, dict.fromkeys(costs, Decimal(0)))
         return Staged(table, computed, by_day, nothing, engine, is_held)
 
@@ -322,9 +318,3 @@ def _sweep(folder: Path) -> None:
 
 def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
-
-
-def _by_date(rows: ir.Table, engine: Backend) -> ir.Table:
-    ordered = engine.create_table(f"staged_{uuid4().hex}", rows.order_by("date"), temp=True)
-    engine.con.execute(f"DROP TABLE {rows.get_name()}")
-    return ordered

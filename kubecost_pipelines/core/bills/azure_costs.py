@@ -17,6 +17,7 @@ from kubecost_pipelines.core.bills.source import (
     UnknownBillError,
     as_cloud_billing,
     billing_period,
+    join_same,
     within_month,
 )
 from kubecost_pipelines.core.bills.tags import as_json, read_object
@@ -41,6 +42,9 @@ KEYS: dict[str, Source] = {
     "tag_text": Source(("tags",), is_required=True),
 }
 """What a daily row is grouped by."""
+
+RESOURCE_KEYS = ("service_name", "resource_id", "vm_name", "ip_address", "tag_text")
+"""What tells the id, the category, the cluster and the tags of a row."""
 
 USAGE_DATE = Source(("usagedatetime", "date"), is_required=True)
 PERIOD_START = Source(("billingperiodstartdate",))
@@ -159,13 +163,35 @@ def _braced(text: ir.StringValue) -> ir.StringValue:
 
 
 def _sum_to_days(rows: ir.Table, label_keys: Sequence[str]) -> ir.Table:
-    """Sum to days and resources, and read the tags: `tag_0`, `tag_1`… as `_tag_columns` has them."""
+    """Sum to days and resources, and add what `_describe` tells of each resource."""
     keys = ["date", "charge_period_start", *KEYS, "vm_name", "ip_address"]
     sums = {name: rows[name].sum() for name in rows.columns if name not in keys}
     daily = rows.group_by(keys).aggregate(line_items=rows.count(), **sums)
-    daily = daily.mutate(tag_map=read_object(_braced(daily.tag_text)))
-    tags = {name: daily.tag_map.get(key).nullif("") for key, name in _tag_columns(label_keys).items()}
-    return daily.mutate(**tags).drop("tag_map")
+    # Once per resource, not on each of its days: patterns and JSON are most of the work.
+    told = _describe(daily.select(*RESOURCE_KEYS).distinct(), label_keys)
+    return join_same(daily, told, RESOURCE_KEYS)
+
+
+def _describe(resources: ir.Table, label_keys: Sequence[str]) -> ir.Table:
+    """Add the tags as `_tag_columns` names them, and what follows from a resource's id and tags."""
+    resources = resources.mutate(tag_map=read_object(_braced(resources.tag_text)))
+    columns = _tag_columns(label_keys)
+    resources = resources.mutate(**{name: resources.tag_map.get(key).nullif("") for key, name in columns.items()}).drop(
+        "tag_map"
+    )
+    tags = {key: resources[column] for key, column in columns.items()}
+    cluster = cluster_of(resources, tags)
+    return resources.mutate(
+        provider_id=provider_id(resources, tags),
+        category=category(resources),
+        is_kubernetes=cluster.notnull() | has_kubernetes_tag(resources.tag_text),
+        cluster=cluster,
+        kubernetes_service=tags[SERVICE_TAG],
+        persistent_volume=ibis.coalesce(
+            tags[VOLUME_TAG], resources.resource_id.lower().re_extract(r"/disks/(pvc-[^/]+)$", 1).nullif("")
+        ),
+        tags=as_json(resources, columns),
+    )
 
 
 def _tag_columns(label_keys: Sequence[str]) -> dict[str, str]:
@@ -174,8 +200,6 @@ def _tag_columns(label_keys: Sequence[str]) -> dict[str, str]:
 
 
 def _name_as_focus(daily: ir.Table, window: Window, label_keys: Sequence[str]) -> ir.Table:
-    columns = _tag_columns(label_keys)
-    tags = {key: daily[column] for key, column in columns.items()}
     charge_type = daily.charge_type.fill_null("Usage")
     is_commitment = daily.pricing_model.isin([*COMMITMENTS]).fill_null(False)
     is_fee = is_commitment & charge_type.isin(["Purchase", "Refund"])
@@ -184,7 +208,6 @@ def _name_as_focus(daily: ir.Table, window: Window, label_keys: Sequence[str]) -
     effective = ibis.ifelse(is_fee, 0, daily.cost)
     billed = ibis.ifelse(is_covered, 0, daily.cost)
     not_told = is_covered & (daily.cost == 0) & (daily.usage != 0)
-    cluster = cluster_of(daily, tags)
     by_model = [(daily.pricing_model == name, category) for name, category in COMMITMENTS.items()]
     by_type = [(charge_type == name, category) for name, category in CHARGE_CATEGORIES.items()]
     named: dict[str, ir.Value] = {
@@ -208,18 +231,10 @@ def _name_as_focus(daily: ir.Table, window: Window, label_keys: Sequence[str]) -
         "amortized_cost": effective,
         "net_cost": billed,
         "invoiced_cost": billed,
-        "provider_id": provider_id(daily, tags),
-        "category": category(daily),
-        "is_kubernetes": cluster.notnull() | has_kubernetes_tag(daily.tag_text),
-        "cluster": cluster,
-        "kubernetes_service": tags[SERVICE_TAG],
-        "persistent_volume": ibis.coalesce(
-            tags[VOLUME_TAG], daily.resource_id.lower().re_extract(r"/disks/(pvc-[^/]+)$", 1).nullif("")
-        ),
-        "tags": as_json(daily, columns),
         "missing_cost_lines": daily.cost_missing + not_told.cast("int64") * daily.line_items,
     }
-    return as_cloud_billing(daily, named, {label_column(key): tags[key] for key in label_keys})
+    tags = _tag_columns(label_keys)
+    return as_cloud_billing(daily, named, {label_column(key): daily[tags[key]] for key in label_keys})
 
 
 def category(daily: ir.Table) -> ir.StringValue:

@@ -11,7 +11,7 @@ import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
-from kubecost_pipelines.core.bills.source import UnknownBillError, as_cloud_billing
+from kubecost_pipelines.core.bills.source import UnknownBillError, as_cloud_billing, join_same
 from kubecost_pipelines.core.bills.tags import as_json
 from kubecost_pipelines.core.label_mapping import ATTRIBUTION_TAGS
 from kubecost_pipelines.core.tables import COST, label_column
@@ -215,25 +215,33 @@ def _spread_fees(daily: ir.Table) -> ir.Table:
     """Add `net` (cost after credits), `paid` (the row's share of the fees of the commitments that cover it), whether
     the row is a fee, and whether that fee has been spread.
     """
-    daily = daily.mutate(net=daily.cost + daily.all_credits)
-    is_spend, is_resource = daily.sku_meter.startswith(SPEND_FEE), daily.sku_meter.startswith(RESOURCE_FEE)
-    day = ibis.window(group_by=["charge_period_start", "billing_account_id", "billing_currency"])
+    daily = daily.mutate(
+        net=daily.cost + daily.all_credits,
+        is_resource_fee=daily.sku_meter.startswith(RESOURCE_FEE).fill_null(False),
+        is_spend_fee=daily.sku_meter.startswith(SPEND_FEE).fill_null(False),
+    )
+    kinds, of_day = ("resource", "spend"), ["charge_period_start", "billing_account_id", "billing_currency"]
+    # Joined, for a window would sort all rows by day.
+    sums = daily.group_by(of_day).aggregate(
+        **{f"{kind}_fee": ibis.ifelse(daily[f"is_{kind}_fee"], daily.net, 0).sum() for kind in kinds},
+        **{f"{kind}_covered": daily[f"{kind}_credit"].sum() for kind in kinds},
+    )
+    daily = join_same(daily, sums, of_day)
     paid, is_spent = ibis.literal(0).cast(COST), ibis.literal(False)
-    for is_fee, credit in ((is_resource, daily.resource_credit), (is_spend, daily.spend_credit)):
-        fee, covered = ibis.ifelse(is_fee, daily.net, 0).sum().over(day), credit.sum().over(day)
+    for kind in kinds:
+        credit, covered, fee = daily[f"{kind}_credit"], daily[f"{kind}_covered"], daily[f"{kind}_fee"]
         # Shares are rounded to the 12th decimal; what the invoice says is `billed_cost`, which they do not touch.
         share = (credit.cast("float64") / covered.cast("float64").nullif(0.0) * fee.cast("float64")).cast(COST)
-        paid, is_spent = paid + share.fill_null(0), is_spent | (is_fee & (covered != 0))
-    return daily.mutate(paid=paid, is_fee=is_spend | is_resource, is_resource_fee=is_resource, is_spent_fee=is_spent)
+        paid, is_spent = paid + share.fill_null(0), is_spent | (daily[f"is_{kind}_fee"] & (covered != 0))
+    return daily.mutate(paid=paid, is_fee=daily.is_spend_fee | daily.is_resource_fee, is_spent_fee=is_spent)
 
 
 def name_as_focus(daily: ir.Table, label_keys: Sequence[str]) -> ir.Table:
     """Return rows of `cloud_billing` from those of `sum_to_days`."""
     daily = _spread_fees(daily)
     known = tuple(dict.fromkeys((*label_keys, *KUBERNETES_LABELS, *ATTRIBUTION_TAGS)))
-    own, project = _labels(daily.labels), _labels(daily.project_labels)
     columns = {key: f"tag_{position}" for position, key in enumerate(known)}
-    daily = daily.mutate(**{column: _label(own, project, key) for key, column in columns.items()})
+    daily = _read_labels(daily, columns)
     resource, spend = daily.resource_credit != 0, daily.spend_credit != 0
     is_kubernetes = daily[columns[CLUSTER_LABEL]].notnull()
     for key in KUBERNETES_LABELS:
@@ -270,10 +278,19 @@ def name_as_focus(daily: ir.Table, label_keys: Sequence[str]) -> ir.Table:
         "category": category(daily),
         "is_kubernetes": is_kubernetes,
         "cluster": daily[columns[CLUSTER_LABEL]],
-        "tags": as_json(daily, columns),
         "missing_cost_lines": daily.cost_missing,
     }
     return as_cloud_billing(daily, named, labels)
+
+
+def _read_labels(daily: ir.Table, columns: Mapping[str, str]) -> ir.Table:
+    """Add a column per label, and all of them as `tags`: read once per list of labels, which many rows share."""
+    both = ["labels", "project_labels"]
+    lists = daily.select(*both).distinct()
+    own, project = _labels(lists.labels), _labels(lists.project_labels)
+    read = lists.mutate(**{column: _label(own, project, key) for key, column in columns.items()})
+    read = read.mutate(tags=as_json(read, columns))
+    return join_same(daily, read, both).drop(*both)
 
 
 def _labels(found: ir.Value) -> ir.ArrayValue:

@@ -1,6 +1,6 @@
 """What every bill format is read with: named source columns, and the days of a billing period."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -82,6 +82,12 @@ def within_month(rows: ir.Table, window: Window) -> ir.Table:
     rows = rows.filter(home.between(ibis.date(first), ibis.date(last)))
     rows = rows.mutate(date=clamp(rows.charge_period_start, window)).drop("period_start")
     return rows.filter(rows.date.between(ibis.date(window.days[0]), ibis.date(window.days[-1])))
+
+
+def join_same(rows: ir.Table, told: ir.Table, keys: Sequence[str]) -> ir.Table:
+    """Add the columns of `told`, which has each combination of `keys` once; null is the same as null."""
+    same = [rows[name].identical_to(told[name]) for name in keys]
+    return rows.inner_join(told, same, rname="told_{name}").drop(*(f"told_{name}" for name in keys))
 
 
 def as_cloud_billing(rows: ir.Table, named: Mapping[str, ir.Value], labels: Mapping[str, ir.Value]) -> ir.Table:
