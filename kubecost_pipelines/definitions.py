@@ -1,7 +1,9 @@
 """Wiring: settings to Dagster definitions. Nothing is read until Dagster asks."""
 
+import gc
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import dagster as dg
@@ -41,6 +43,23 @@ def defs() -> dg.Definitions:
 
 def build_definitions(settings: Settings) -> dg.Definitions:
     """Return one set of assets per ProviderKey and per cluster, the tables over all of them, and what runs them."""
+    with _garbage_left_alone():
+        return _build(settings)
+
+
+@contextmanager
+def _garbage_left_alone() -> Iterator[None]:
+    """Pause the search for garbage: in a graph there is none, and looking takes a third of the time to build it."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _build(settings: Settings) -> dg.Definitions:
     bills = [store for store in settings.cloud_stores if settings.reads_bill_of(store)]
     per_store = [build(settings, store) for store in settings.cloud_stores for build in _of_store(settings, store)]
     status = [] if settings.cloud_stores else [build_missing_configuration()]

@@ -5,6 +5,7 @@ and one cluster that is down must not hold up the others: a table is made from t
 which are not.
 """
 
+from functools import cache
 from typing import Any
 
 import dagster as dg
@@ -16,6 +17,7 @@ LEVELS = 3
 """How far up a table looks for what is at work: from reconciled allocations to the inventory."""
 
 
+@cache
 def follows_its_sources() -> dg.AutomationCondition[Any]:
     """Return the condition of a derived table: a source has changed, or the day has sources and was never made.
 

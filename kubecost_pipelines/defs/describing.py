@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 import dagster as dg
@@ -101,12 +102,15 @@ def check_spec(key: dg.AssetKey, expectation: Expectation) -> dg.AssetCheckSpec:
 
 def column_schema(table: Table, settings: Settings) -> dg.TableSchema:
     """Return the columns as the UI shows them; a table with the bill's tags has one more per label key."""
-    labels = settings.label_keys if table.has_label_columns else ()
-    flattened = [Column(label_column(key), "string", f"Value of the tag `{key}`") for key in labels]
+    return _column_schema(table, tuple(settings.label_keys) if table.has_label_columns else ())
+
+
+@cache
+def _column_schema(table: Table, label_keys: Sequence[str]) -> dg.TableSchema:
+    labels = [Column(label_column(key), "string", f"Value of the tag `{key}`") for key in label_keys]
     return dg.TableSchema(
         columns=[
-            dg.TableColumn(column.name, column.type, description=_words(column))
-            for column in (*table.columns, *flattened)
+            dg.TableColumn(column.name, column.type, description=_words(column)) for column in (*table.columns, *labels)
         ]
     )
 
