@@ -393,8 +393,8 @@ def _reconcile_workloads(bench: Bench, count: int) -> Work:
             days = [ALLOCATIONS_DAY]
             assets = source.read(ASSET_COSTS, [], days, engine)
             nothing = external_rows(source.read(EXTERNAL_COSTS, [], days, engine), days)
-            staged, prices, summary = stage_workload_costs(tools, workload_data.CLUSTER, days, assets, nothing)
-            allocated = summary.total_cost.sum().to_pyarrow().as_py()
+            staged, prices = stage_workload_costs(tools, workload_data.CLUSTER, days, assets, nothing)
+            allocated = staged.summary.total_cost.sum().to_pyarrow().as_py()
             assert abs(allocated - prices.assets.total_cost.sum().to_pyarrow().as_py()) < 1e-6
             target.publish(staged, [workload_data.CLUSTER], days)
 

@@ -264,8 +264,9 @@ SUMMED_BY = ("date", "cluster", "node", "namespace", "controller", "allocation_t
 
 def summarise(rows: ir.Table) -> ir.Table:
     """Return sums of rows of `reconciled_allocations`, fine enough for every way to share that goes by no label."""
-    names = [name for name in rows.columns if name.endswith(("_cost", "_cost_adjustment"))]
-    return rows.group_by(SUMMED_BY).aggregate(**{name: rows[name].sum() for name in (*names, *HOURS.values())})
+    names = [name for name in rows.columns if name.endswith(("_cost", "_adjustment"))]
+    sums = {name: rows[name].sum() for name in (*names, *HOURS.values())}
+    return rows.group_by(SUMMED_BY).aggregate(rows=rows.count(), **sums)
 
 
 POLICIES = {

@@ -50,7 +50,7 @@ def price_assets(assets: ir.Table, allocations: ir.Table, keep: Keep = lambda ro
         allocations: rows of `allocations` of that cluster, with `date` and `row`, unique within the day.
         keep: computes a table once, for it is read several times.
     """
-    narrow = keep(find_nodes(workloads(allocations).select(*NARROW, "name", "pod", "container"), assets))
+    narrow = keep(find_nodes(workloads(allocations).select(*NARROW), assets))
     nodes = keep(price_nodes(assets, narrow))
     disks = keep(find_own_disks(assets.filter(assets.asset_type == "Disk"), assets.filter(assets.asset_type == "Node")))
     volumes = disks.filter(~disks.is_own)

@@ -129,7 +129,8 @@ def _write(
     assets = tools.lake.read(ASSET_COSTS, [], days, tools.engine)
     external = tools.lake.read(EXTERNAL_COSTS, [], days, tools.engine)
     external = external_rows(external.filter(external.cluster == cluster.name), tools.settled(days))
-    staged, prices, summary = stage_workload_costs(tools, cluster.name, days, assets, external)
+    staged, prices = stage_workload_costs(tools, cluster.name, days, assets, external)
+    summary = staged.summary
     _prove_conservation(summary, prices.assets, cluster, report)
     for name, expectation in PRICE_EXPECTATIONS.items():
         report.check(expectation, getattr(prices, name))
@@ -144,16 +145,16 @@ def _write(
 
 def stage_workload_costs(
     tools: Tools, cluster: str, days: list[date], assets: ir.Table, external: ir.Table
-) -> tuple[Staged, Prices, ir.Table]:
-    """Compute a cluster's workload costs of some days; return them unpublished, with their prices and their sums."""
+) -> tuple[Staged, Prices]:
+    """Compute a cluster's workload costs of some days; return them unpublished, with their prices."""
     allocations = tools.lake.read(ALLOCATIONS, [cluster], days, tools.engine, is_numbered=True)
     assets = tools.keep(assets.filter(assets.cluster == cluster))
     prices = price_assets(assets, allocations, tools.keep)
     rows = reconcile_allocations(allocations, prices, tools.settled(days)).union(external)
     found = [tools.lake.describe(ALLOCATIONS, [cluster], day) for day in days]
     is_held = sum(one.rows for one in found if one) <= ROWS_IN_MEMORY
-    staged = tools.lake.stage(RECONCILED_ALLOCATIONS, rows, tools.engine, is_held=is_held)
-    return staged, prices, tools.keep(summarise(staged.rows))
+    staged = tools.lake.stage(RECONCILED_ALLOCATIONS, rows, tools.engine, summarise=summarise, is_held=is_held)
+    return staged, prices
 
 
 def _prove_conservation(rows: ir.Table, assets: ir.Table, cluster: ClusterSettings, report: Report) -> None:
