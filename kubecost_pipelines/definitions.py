@@ -65,7 +65,7 @@ def _build(settings: Settings) -> dg.Definitions:
     status = [] if settings.cloud_stores else [build_missing_configuration()]
     per_cluster = [build(settings, one) for one in settings.clusters for build in _of_cluster(settings, one)]
     assets = [*status, *per_store, *per_cluster, *(build(settings) for build in OVER_ALL)]
-    derived = [key for asset in assets for key in asset.automation_conditions_by_key]
+    derived = [key for asset in assets if asset.partitions_def for key in asset.automation_conditions_by_key]
     return dg.Definitions(
         assets=assets,
         sensors=[*(build_bill_sensor(settings, store) for store in bills), build_automation(settings)],

@@ -95,12 +95,13 @@ class Living:
             by_days: dict[tuple[date, ...], list[dg.AssetKey]] = {}
             for asset in self.definitions.assets or []:
                 assert isinstance(asset, dg.AssetsDefinition)
-                days = [date.fromisoformat(str(day)) for day in found.get_requested_partitions(asset.key)]
-                for run in consecutive(days):
+                requested = found.get_requested_partitions(asset.key)
+                runs = consecutive([date.fromisoformat(day) for day in requested if day])
+                for run in [()] if None in requested else runs:
                     by_days.setdefault(tuple(run), []).append(asset.key)
             if not by_days:
                 return ran
-            ran += [self._run(keys, range_tags(days)) for days, keys in by_days.items()]
+            ran += [self._run(keys, range_tags(days) if days else {}) for days, keys in by_days.items()]
         raise AssertionError(f"the automation does not come to rest: {ran}")
 
     def _is_new(self, request: dg.RunRequest) -> bool:
@@ -121,7 +122,7 @@ class Living:
             raise_on_error=False,
         )
         names = tuple(sorted(key.to_user_string() for key in keys))
-        first, last = (tags[f"dagster/asset_partition_range_{end}"] for end in ("start", "end"))
+        first, last = (tags.get(f"dagster/asset_partition_range_{end}", "") for end in ("start", "end"))
         return Ran(names, first, last, result.success)
 
     def metadata(self, asset: str, day: str) -> dict[str, Any]:

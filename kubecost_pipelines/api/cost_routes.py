@@ -79,7 +79,11 @@ class CostRoutes:
         is_reconciled: bool = True,
     ) -> Response:
         question = parameters.question(
-            request.query_params, self._now(), is_opencost=is_opencost, is_reconciled=is_reconciled
+            request.query_params,
+            self._now(),
+            self._settings.allocation,
+            is_opencost=is_opencost,
+            is_reconciled=is_reconciled,
         )
         key = ("allocation", self._serving.reader.version, question, *_page(parameters), parameters.cost_metric)
         if parameters.format == "csv":
@@ -95,7 +99,7 @@ class CostRoutes:
 
     def allocation_summary(self, request: Request, parameters: AllocationQuery) -> Response:
         """Workload costs with fewer fields; adjustments are part of each cost."""
-        question = parameters.question(request.query_params, self._now())
+        question = parameters.question(request.query_params, self._now(), self._settings.allocation)
         key = ("summary", self._serving.reader.version, question, *_page(parameters), parameters.cost_metric)
 
         def make() -> bytes:
@@ -117,7 +121,7 @@ class CostRoutes:
 
     def allocation_topline(self, request: Request, parameters: AllocationQuery) -> Response:
         """The sum of all items of the window, and how many there are."""
-        question = _accumulated(parameters.question(request.query_params, self._now()))
+        question = _accumulated(parameters.question(request.query_params, self._now(), self._settings.allocation))
         key = ("topline", self._serving.reader.version, question, parameters.cost_metric)
 
         def make() -> bytes:

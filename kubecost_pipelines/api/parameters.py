@@ -3,10 +3,11 @@
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from kubecost_pipelines.core.serving import IdleBy
 from kubecost_pipelines.core.window import Window
 from kubecost_pipelines.core.window_parser import FORMS, parse_window
 from kubecost_pipelines.operations.costs import allocation_names, assets, cloud_costs
@@ -20,9 +21,13 @@ from kubecost_pipelines.operations.costs.questions import (
     QuestionError,
     Step,
 )
+from kubecost_pipelines.settings.allocation import AllocationSettings
+
+Given = TypeVar("Given")
 
 MAX_DAYS = 3_660
 _MODEL = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
+_SETTING = "When it is not said, as the setting of that name."
 _STEPS = {"true": Step.ALL, "all": Step.ALL, "false": Step.DAY, "": Step.DAY, "none": Step.DAY}
 
 
@@ -87,8 +92,8 @@ class AllocationParameters(_Windowed):
     resolution: str = Field("", max_length=20, description="Of OpenCost's Prometheus; without meaning here.")
     idle: bool | None = Field(None, description="Whether idle cost has an item of its own. Kubecost's default: true.")
     include_idle: bool | None = Field(None, alias="includeIdle", description="OpenCost's word for `idle`.")
-    share_idle: bool = Field(
-        False, alias="shareIdle", description="Whether idle cost is added to the workloads, by resource."
+    share_idle: bool | None = Field(
+        None, alias="shareIdle", description=f"Whether idle cost is added to the workloads, by resource. {_SETTING}"
     )
     split_idle: bool = Field(
         False, alias="splitIdle", description="Whether each cluster (or node) has its own idle item."
@@ -97,26 +102,28 @@ class AllocationParameters(_Windowed):
     external: bool = Field(False, description="Whether out-of-cluster cost that is labelled for workloads is added.")
     reconcile: bool = Field(True, description="`false`: estimates, all adjustments 0.")
     disable_adjustments: bool = Field(False, alias="disableAdjustments", description="As `reconcile=false`.")
-    share_tenancy_costs: bool = Field(
-        True,
+    share_tenancy_costs: bool | None = Field(
+        None,
         alias="shareTenancyCosts",
         description="Whether management fees and disks of nodes are shared among workloads (`sharedCost`). "
-        "`false` shows them as `__shared__`.",
+        f"`false` shows them as `__shared__`. {_SETTING}",
     )
-    share_namespaces: str = Field("", alias="shareNamespaces", max_length=4_000, description="Namespaces to share.")
-    share_labels: str = Field(
-        "", alias="shareLabels", max_length=4_000, description="Labels to share: `env:staging,…`."
+    share_namespaces: str | None = Field(
+        None, alias="shareNamespaces", max_length=4_000, description=f"Namespaces to share. {_SETTING}"
     )
-    share_cost: float = Field(
-        0.0,
+    share_labels: str | None = Field(
+        None, alias="shareLabels", max_length=4_000, description=f"Labels to share: `env:staging,…`. {_SETTING}"
+    )
+    share_cost: float | None = Field(
+        None,
         alias="shareCost",
         ge=0,
         le=1e12,
         allow_inf_nan=False,
-        description="Cost per month (730 hours) to share among the workloads.",
+        description=f"Cost per month (730 hours) to share among the workloads. {_SETTING}",
     )
-    share_split: Literal["weighted", "even"] = Field(
-        "weighted", alias="shareSplit", description="By cost, or to each item the same."
+    share_split: Literal["weighted", "even"] | None = Field(
+        None, alias="shareSplit", description=f"By cost, or to each item the same. {_SETTING}"
     )
     include_shared_cost_breakdown: bool = Field(
         True, alias="includeSharedCostBreakdown", description="Accepted; `sharedCost` is one figure here."
@@ -126,13 +133,20 @@ class AllocationParameters(_Windowed):
     )
 
     def question(
-        self, given: Mapping[str, str], now: datetime, *, is_opencost: bool = False, is_reconciled: bool = True
+        self,
+        given: Mapping[str, str],
+        now: datetime,
+        defaults: AllocationSettings,
+        *,
+        is_opencost: bool = False,
+        is_reconciled: bool = True,
     ) -> AllocationQuestion:
         """Return the question.
 
         Args:
             given: all parameters, for v1 filters.
             now: an aware time, whose offset is the one by which days are meant.
+            defaults: how costs are shared where the parameters do not say.
             is_opencost: whether to answer as OpenCost does: one set without `step`, idle only when asked for.
             is_reconciled: False for routes that never are.
 
@@ -147,17 +161,24 @@ class AllocationParameters(_Windowed):
             step=self._step(is_opencost=is_opencost),
             filter=self._read_filter(given, allocation_names.filter_fields(), allocation_names.v1_fields()),
             idle=not is_opencost if wanted_idle is None else wanted_idle,
-            share_idle=self.share_idle,
+            share_idle=defaults.share_idle != "keep" if self.share_idle is None else self.share_idle,
             split_idle=self.split_idle or (is_opencost and self.idle_by_node),
-            idle_by="node" if self.idle_by_node else "cluster",
+            idle_by=self._idle_by(defaults),
             external=self.external,
             is_reconciled=is_reconciled and self.reconcile and not self.disable_adjustments,
-            share_tenancy_costs=self.share_tenancy_costs,
-            share_namespaces=_names(self.share_namespaces),
-            share_labels=tuple(_label(text) for text in _names(self.share_labels)),
-            share_cost=self.share_cost,
-            is_shared_evenly=self.share_split == "even",
+            share_tenancy_costs=_given(self.share_tenancy_costs, defaults.share_tenancy_costs),
+            share_namespaces=_names(_given(self.share_namespaces, ",".join(defaults.share_namespaces))),
+            share_labels=tuple(
+                _label(text) for text in _names(_given(self.share_labels, ",".join(defaults.share_labels)))
+            ),
+            share_cost=_given(self.share_cost, defaults.share_cost),
+            is_shared_evenly=_given(self.share_split, defaults.share_split) == "even",
         )
+
+    def _idle_by(self, defaults: AllocationSettings) -> IdleBy:
+        if self.idle_by_node:
+            return "node"
+        return "cluster" if self.share_idle is not None or defaults.share_idle == "keep" else defaults.share_idle
 
     def _step(self, *, is_opencost: bool) -> Step | Days:
         if self.accumulate_by:
@@ -223,6 +244,10 @@ class CloudCostParameters(_Windowed):
             step=self.read_step(),
             filter=self._read_filter(given, cloud_costs.FIELDS, cloud_costs.V1_FIELDS),
         )
+
+
+def _given(value: Given | None, otherwise: Given) -> Given:
+    return otherwise if value is None else value
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ import dagster as dg
 
 from kubecost_pipelines.core.serving import ALLOCATIONS, ASSETS, CLOUD_COSTS, CONNECTIONS, OUT_OF_CLUSTER
 from kubecost_pipelines.core.tables import ASSET_COSTS, CLOUD_ASSETS, CLOUD_BILLING, RECONCILED_ALLOCATIONS
+from kubecost_pipelines.defs.automation import follows_its_sources
 from kubecost_pipelines.defs.describing import CODE_VERSION, asset_key
 from kubecost_pipelines.defs.reporting import Materialized
 from kubecost_pipelines.defs.workbench import Workbench
@@ -54,6 +55,8 @@ def build_serving_store(settings: Settings) -> dg.AssetsDefinition:
         owners=list(settings.owners),
         metadata={"dagster/column_schema": _SCHEMA},
         backfill_policy=dg.BackfillPolicy.single_run(),
+        # Beside a lake that is not local, the file would be one of the run's own: `serve` makes its own there.
+        automation_condition=follows_its_sources() if settings.lake.startswith("file://") else None,
         code_version=CODE_VERSION,
     )
     def serving_store(workbench: dg.ResourceParam[Workbench]) -> Materialized:

@@ -49,14 +49,16 @@ class AllocationSettings(_Part):
         "the cluster's namespaces by the hours that they asked for.",
     )
     share_tenancy_costs: bool = Field(
-        False, description="Whether workloads pay for the management fee, the nodes' own disks and other shared cost."
+        True, description="Whether workloads pay for the management fee, the nodes' own disks and other shared cost."
     )
     share_namespaces: tuple[str, ...] = Field((), description="Namespaces whose cost the others pay for.")
     share_labels: tuple[Annotated[str, StringConstraints(pattern=r"^[^:]+:.+$")], ...] = Field(
         (), description="Labels, `key:value`, whose workloads the others pay for."
     )
     share_cost: float = Field(
-        0.0, ge=0, description="Flat cost per month to spread over the workloads, in the currency of the clusters."
+        0.0,
+        ge=0,
+        description="Flat cost per month (of 730 hours) to spread over the workloads, in the currency of the clusters.",
     )
     share_split: Literal["weighted", "even"] = Field(
         "weighted", description="Whether shared cost is split by what each costs already, or evenly."

@@ -16,7 +16,7 @@ TOTAL = 5 + 2 + 2 + 2 + 3.5 + 4 + 2.2 + 10 + 10
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lake = tmp_path_factory.mktemp("costs") / "lake"
     lake.mkdir()
     write_allocations(
@@ -64,8 +64,25 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             {"allocation_type": "idle", "node": "n9", "namespace": "__idle__", "cpu_cost": 10.0},
         ],
     )
+    return lake
+
+
+@pytest.fixture(scope="module")
+def server(lake: Path) -> Iterator[Server]:
     with serve(lake) as running:
         yield running
+
+
+def test_what_a_question_does_not_say_is_as_the_settings_have_it(lake: Path) -> None:
+    with serve(lake, allocation={"share_idle": "namespace", "share_cost": 365.0, "share_split": "even"}) as server:
+        as_settings = server.costs(aggregate="namespace")
+        as_asked = server.costs(aggregate="namespace", shareIdle="false", shareCost="0")
+
+    # CPU 3.5 by 24 hours : 0; RAM 4, of which nobody tells hours, by costs of 7 : 4; 12 a day in three even parts.
+    assert as_settings == pytest.approx(
+        {"web": 8.4 + 3.5 + 4 * 7 / 11 + 4, "api": 4.8 + 4 * 4 / 11 + 4, "batch": 20.0 + 4}
+    )
+    assert as_asked == pytest.approx({"__idle__": 17.5, "batch": 10.0, "web": 8.4, "api": 4.8})
 
 
 def test_the_overhead_of_a_cluster_is_shared_by_cost_and_idle_has_an_item_of_its_own(server: Server) -> None:

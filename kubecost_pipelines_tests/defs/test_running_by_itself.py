@@ -107,7 +107,8 @@ def test_a_cluster_that_is_down_keeps_nobody_waiting_and_is_named(tmp_path: Path
         again = living.follow()
 
         assert not any(run.success for run in failed)
-        assert {asset for run in ran if run.success for asset in run.assets} == {"asset_inventory", "asset_costs"}
+        made = {asset for run in ran if run.success for asset in run.assets}
+        assert made == {"asset_inventory", "asset_costs", "serving_store"}
         assert again == []
         assert living.metadata("asset_inventory", "2026-10-05")["missing"] == ["down"]
         assert living.last_check("asset_inventory", "every_cluster_is_there") is False
@@ -124,7 +125,8 @@ def test_a_change_runs_through_the_graph_once_and_then_all_is_quiet(tmp_path: Pa
         again = living.follow()
 
     made = [asset for run in ran if run.success for asset in run.assets]
-    assert sorted(made) == [
+    assert made[-1] == "serving_store"
+    assert sorted(asset for asset in made if asset != "serving_store") == [
         "asset_costs",
         "asset_inventory",
         "cloud_assets/aws/111122223333",
@@ -133,6 +135,21 @@ def test_a_change_runs_through_the_graph_once_and_then_all_is_quiet(tmp_path: Pa
         "reconciled_assets/aws/111122223333",
     ]
     assert again == []
+
+
+def test_the_serving_store_of_a_lake_elsewhere_is_left_to_serve() -> None:
+    elsewhere = SETTINGS.model_copy(update={"lake": "s3://costs/lake"})
+
+    followed = [
+        key.to_user_string()
+        for settings in (SETTINGS.model_copy(update={"lake": "file:///lake"}), elsewhere)
+        for asset in build_definitions(settings).assets or []
+        if isinstance(asset, dg.AssetsDefinition)
+        for key in asset.automation_conditions_by_key
+        if key.to_user_string() == "serving_store"
+    ]
+
+    assert followed == ["serving_store"]
 
 
 def test_an_outage_of_the_provider_is_a_skipped_tick_and_a_status(tmp_path: Path) -> None:

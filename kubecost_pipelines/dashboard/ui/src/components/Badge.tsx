@@ -19,8 +19,8 @@ export type BilledState = "billed" | "partly" | "estimate";
 
 const MEANS: Record<BilledState, string> = {
   billed: "Every cost here is what was billed",
-  partly: "Billed where the days are settled, the cluster’s estimate on the others",
-  estimate: "The cluster’s estimate",
+  partly: "Billed where the days are settled; on the others nodes at their latest billed price, the rest as estimated",
+  estimate: "Not billed yet: nodes at their latest billed price, the rest as estimated",
 };
 
 /** Whether a cost is what was billed. */

@@ -42,7 +42,7 @@ export default function Overview({ context, query, window }: ViewProps) {
       <Headline context={context} window={window} rows={rows} />
       <Panel
         title={`What is spent per day, by ${by}?`}
-        note="In clusters at billed cost where the day is settled, at the clusters’ estimate before; everything else as billed, effective cost."
+        note="In clusters as billed once a day is settled; before, nodes at their latest billed price and the rest as estimated. Everything else as billed, effective cost."
         controls={<Segments label="Group by" value={by} options={DIMENSIONS} onChange={(to) => go(withChange({ by: to }), true)} />}
         answers={[spend]}
         isEmpty={rows.length === 0}

@@ -91,7 +91,7 @@ function State({ explained }: { explained: Explanation }) {
   return explained.is_settled ? (
     <>{longDay(explained.date)} is settled: its bill is complete.</>
   ) : (
-    <>{longDay(explained.date)} is provisional: the estimate stands until its bill is complete.</>
+    <>{longDay(explained.date)} is provisional until its bill is complete: nodes stand at their latest billed price, the rest as estimated.</>
   );
 }
 
@@ -123,7 +123,7 @@ function Asset({ asset, currency, columns }: { asset: ExplainedAsset; currency: 
       {asset.bill_rows.length > 0 ? (
         <Table caption={`Bill rows of ${asset.name}`} columns={columns} rows={asset.bill_rows} rowKey={(row) => JSON.stringify(row)} />
       ) : (
-        <p class="note">No row of a bill names this asset, so its estimate is its cost.</p>
+        <p class="note">{asset.adjustment ? "Its bill is not complete yet: it stands at its latest billed price." : "No row of a bill names this asset, so its estimate is its cost."}</p>
       )}
     </div>
   );
