@@ -27,7 +27,7 @@ interface Props {
 export function DailyBars({ label, days, series, currency, isProvisional, height = 220 }: Props) {
   const frame = useRef<HTMLDivElement>(null);
   const drawing = useRef<HTMLDivElement>(null);
-  const width = useWidth(frame);
+  const { width, zoom } = useWidth(frame);
   const [at, setAt] = useState<number | null>(null);
   const scale = useRef<{ left: number; step: number }>({ left: 0, step: 1 });
 
@@ -80,7 +80,7 @@ export function DailyBars({ label, days, series, currency, isProvisional, height
   const point = (event: PointerEvent) => {
     const box = frame.current?.getBoundingClientRect();
     if (!box) return;
-    const index = Math.floor((event.clientX - box.left - scale.current.left) / scale.current.step);
+    const index = Math.floor(((event.clientX - box.left) / zoom - scale.current.left) / scale.current.step);
     setAt(index >= 0 && index < days.length ? index : null);
   };
   const step = (event: KeyboardEvent) => {
@@ -106,7 +106,7 @@ export function DailyBars({ label, days, series, currency, isProvisional, height
       <div
         class="daily-frame"
         ref={frame}
-        style={{ height }}
+        style={{ height: height * zoom }}
         role="group"
         aria-roledescription="chart"
         aria-label={`${label}. Left and right arrow keys read out single days.`}
@@ -118,7 +118,7 @@ export function DailyBars({ label, days, series, currency, isProvisional, height
       >
         <div ref={drawing} aria-hidden="true" />
         {at !== null && (
-          <div class="daily-cursor" style={{ left: scale.current.left + at * scale.current.step, width: scale.current.step }} />
+          <div class="daily-cursor" style={{ left: (scale.current.left + at * scale.current.step) * zoom, width: scale.current.step * zoom }} />
         )}
       </div>
       <div class="legend" aria-live="polite">

@@ -35,7 +35,7 @@ function place(steps: readonly Step[], currency: string): Placed[] {
 export function Waterfall({ steps, currency, label }: { steps: readonly Step[]; currency: string; label: string }) {
   const frame = useRef<HTMLDivElement>(null);
   const drawing = useRef<HTMLDivElement>(null);
-  const width = useWidth(frame);
+  const { width, zoom } = useWidth(frame);
   const height = steps.length * 34 + 30;
 
   useEffect(() => {
@@ -66,7 +66,7 @@ export function Waterfall({ steps, currency, label }: { steps: readonly Step[]; 
 
   const spoken = place(steps, currency).map((step) => `${step.name} ${step.figure}`).join("; ");
   return (
-    <div ref={frame} class="waterfall" style={{ minHeight: height }} role="img" aria-label={`${label}: ${spoken}`}>
+    <div ref={frame} class="waterfall" style={{ minHeight: height * zoom }} role="img" aria-label={`${label}: ${spoken}`}>
       <div ref={drawing} aria-hidden="true" />
     </div>
   );

@@ -49,5 +49,5 @@ export function Calendar({ days, title }: { days: readonly { date: Day; state: D
 
 function monthLabel(month: string): string {
   const date = new Date(`${month}-01T00:00:00Z`);
-  return new Intl.DateTimeFormat("en-GB", { month: "short", year: "2-digit", timeZone: "UTC" }).format(date);
+  return new Intl.DateTimeFormat("en-GB", { month: "short", year: "numeric", timeZone: "UTC" }).format(date);
 }

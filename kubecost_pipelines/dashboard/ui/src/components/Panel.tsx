@@ -49,6 +49,7 @@ export function Panel(props: Props) {
         </div>
         <div class="panel-tools">
           {props.controls}
+          <span class="tool-pair">
           {props.onCsv && (
             <button class="tool" onClick={props.onCsv} disabled={!isUsable} title="Save these figures as CSV">
               <Icon name="download" /> CSV<span class="sr"> of {props.title}</span>
@@ -59,6 +60,7 @@ export function Panel(props: Props) {
               <Icon name="query" /> Query<span class="sr"> behind {props.title}</span>
             </button>
           )}
+          </span>
         </div>
       </header>
       {failed?.error && <Failed error={failed.error} hasOld={hasAll} retry={retry} />}

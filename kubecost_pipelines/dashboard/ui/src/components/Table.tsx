@@ -15,6 +15,8 @@ export interface Column<Row> {
   readonly isNumber?: boolean;
   /** Hidden on narrow screens. */
   readonly isMinor?: boolean;
+  /** Left out on a phone. */
+  readonly isLeast?: boolean;
   /** Only in the CSV. */
   readonly isHidden?: boolean;
   readonly hint?: string;
@@ -128,7 +130,7 @@ export function Table<Row>({ caption, columns, rows, rowKey, rowClass, totals }:
 }
 
 function classOf<Row>(column: Column<Row>): string {
-  return [column.isNumber ? "num" : "", column.isMinor ? "minor" : ""].join(" ").trim();
+  return [column.isNumber ? "num" : "", column.isMinor ? "minor" : "", column.isLeast ? "least" : ""].join(" ").trim();
 }
 
 function compare(a: Cell, b: Cell): number {

@@ -12,6 +12,7 @@ import { Choice, Segments } from "../components/Segments";
 import { Stat } from "../components/Stat";
 import { type Column, saveTable, Table } from "../components/Table";
 import { cost, count, daysOf, displayName, isNothing, plural, share, signedCost } from "../format";
+import { RULES } from "../rules";
 import type { Asset, Steps } from "../types";
 import { go, toView, withChange } from "../url";
 import { windowText } from "../window";
@@ -26,20 +27,14 @@ const TYPES = [
   ["ClusterManagement", "Management fees"],
 ] as const;
 
-const RULES: Record<string, string> = {
-  provider_id: "its id",
-  node_network: "its node’s id",
-  persistent_volume: "volume name",
-  service_tag: "service tag",
-  scale_set: "share of its scale set",
-  cluster_name: "cluster name",
-};
+const TYPE_NAMES: Record<string, string> = { LoadBalancer: "Load balancer", ClusterManagement: "Management fee" };
 
 interface Row {
   key: string;
   name: string;
   asset: Asset;
   adjustment: number;
+  state: BilledState;
 }
 
 export default function Assets({ context, query, window }: ViewProps) {
@@ -50,7 +45,8 @@ export default function Assets({ context, query, window }: ViewProps) {
   const total = useAnswer<Steps<Asset>>(url("/model/assets", { ...parameters, accumulate: true }));
   const daily = useAnswer<Steps<Asset>>(url("/model/assets", { ...parameters, accumulate: false, aggregate: "type" }));
   const days = useMemo(() => daysOf(window.start, window.end), [window.start, window.end]);
-  const rows = useMemo(() => toRows(total.data), [total.data]);
+  const hasSettledDays = window.start <= (context.settled_until ?? "");
+  const rows = useMemo(() => toRows(total.data, hasSettledDays), [total.data, hasSettledDays]);
   const series = useMemo(
     () =>
       toSeries(
@@ -115,18 +111,18 @@ export default function Assets({ context, query, window }: ViewProps) {
   );
 }
 
-function stateOf({ asset, adjustment }: Row): BilledState {
+function stateOf(asset: Asset, hasSettledDays: boolean): BilledState {
   if (asset.reconciled) return "billed";
-  return asset.matchRule && !isNothing(adjustment) ? "partly" : "estimate";
+  return hasSettledDays && asset.matchRule ? "partly" : "estimate";
 }
 
 function typeName(type: string): string {
   return TYPES.find(([key]) => key === type)?.[1] ?? displayName(type);
 }
 
-function toRows(steps: Steps<Asset> | undefined): Row[] {
+function toRows(steps: Steps<Asset> | undefined, hasSettledDays: boolean): Row[] {
   return Object.entries(steps?.[0] ?? {})
-    .map(([key, asset]) => ({ key, asset, name: asset.properties.name || (asset.type === "ClusterManagement" ? "Management fee" : asset.properties.providerID || displayName(key)), adjustment: asset.adjustment ?? 0 }))
+    .map(([key, asset]) => ({ key, asset, name: asset.properties.name || (asset.type === "ClusterManagement" ? "Management fee" : asset.properties.providerID || displayName(key)), adjustment: asset.adjustment ?? 0, state: stateOf(asset, hasSettledDays) }))
     .sort((a, b) => b.asset.totalCost - a.asset.totalCost);
 }
 
@@ -141,14 +137,14 @@ function columnsOf(currency: string): Column<Row>[] {
         </a>
       ),
     },
-    { title: "Type", value: (row) => row.asset.type, show: (row) => <>{row.asset.type}{row.asset.nodeType && <span class="faint"> {row.asset.nodeType}</span>}{row.asset.preemptible ? <span class="faint"> spot</span> : null}</> },
-    { title: "Cluster", value: (row) => row.asset.properties.cluster },
+    { title: "Type", isLeast: true, value: (row) => row.asset.type, show: (row) => <>{TYPE_NAMES[row.asset.type] ?? row.asset.type}{row.asset.nodeType && <span class="faint"> {row.asset.nodeType}</span>}{row.asset.preemptible ? <span class="faint"> spot</span> : null}</> },
+    { title: "Cluster", isLeast: true, value: (row) => row.asset.properties.cluster },
     { title: "Provider id", isMinor: true, value: (row) => row.asset.properties.providerID, show: (row) => <span class="clip id" title={row.asset.properties.providerID}>{row.asset.properties.providerID ?? "–"}</span> },
     { title: "Found by", isMinor: true, hint: "The rule that found it on the bill", value: (row) => row.asset.matchRule, show: (row) => (row.asset.matchRule ? (RULES[row.asset.matchRule] ?? row.asset.matchRule) : <span class="warn-text">not on a bill</span>) },
     { title: "Estimate", isNumber: true, isMinor: true, value: (row) => row.asset.totalCost - row.adjustment, show: (row) => cost(row.asset.totalCost - row.adjustment, currency) },
     { title: "Adjustment", isNumber: true, value: (row) => row.adjustment, show: (row) => (!isNothing(row.adjustment) ? signedCost(row.adjustment, currency) : <span class="faint">–</span>) },
     { title: "Total", isNumber: true, value: (row) => row.asset.totalCost, show: (row) => <strong>{cost(row.asset.totalCost, currency)}</strong> },
-    { title: "State", value: (row) => stateOf(row), show: (row) => <Reconciled state={stateOf(row)} /> },
+    { title: "State", isLeast: true, value: (row) => row.state, show: (row) => <Reconciled state={row.state} /> },
   ];
 }
 

@@ -91,7 +91,7 @@ function Card({ connection, canOperate }: { connection: Connection; canOperate: 
       <header>
         <div>
           <h3>{connection.title}</h3>
-          <p class="faint id">{connection.key}</p>
+          {connection.key !== connection.title && <p class="faint id">{connection.key}</p>}
         </div>
         <Badge tone={tone} title={connection.status}>
           {words}

@@ -8,6 +8,7 @@ import { Icon } from "../components/Icon";
 import { Panel } from "../components/Panel";
 import { type Column, saveTable, Table } from "../components/Table";
 import { addDays, cost, longDay, plural, share, signedCost } from "../format";
+import { RULES } from "../rules";
 import type { BillRow, ExplainedAsset, Explanation } from "../types";
 import { go, toView, withChange } from "../url";
 
@@ -113,7 +114,7 @@ function Asset({ asset, currency, columns }: { asset: ExplainedAsset; currency: 
         </div>
         <div>
           <dt>Found by</dt>
-          <dd>{asset.match_rule ? <code>{asset.match_rule}</code> : <Badge tone="warn">not on a bill</Badge>}</dd>
+          <dd>{asset.match_rule ? (RULES[asset.match_rule] ?? asset.match_rule) : <Badge tone="warn">not on a bill</Badge>}</dd>
         </div>
         <div>
           <dt>Provider id</dt>

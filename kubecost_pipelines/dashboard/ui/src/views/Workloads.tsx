@@ -66,7 +66,8 @@ export default function Workloads({ context, query, window }: ViewProps) {
   const total = useAnswer<Steps<Allocation>>(url("/model/allocation", { ...parameters, accumulate: true }));
   const daily = useAnswer<Steps<Allocation>>(url("/model/allocation", { ...parameters, accumulate: false }));
   const days = useMemo(() => daysOf(window.start, window.end), [window.start, window.end]);
-  const rows = useMemo(() => toRows(total.data, daily.data, days.length), [total.data, daily.data, days]);
+  const hasSettledDays = window.start <= (context.settled_until ?? "");
+  const rows = useMemo(() => toRows(total.data, daily.data, days.length, hasSettledDays), [total.data, daily.data, days, hasSettledDays]);
   const series = useMemo(
     () => toSeries(rows.flatMap((row) => row.daily.flatMap((value, index) => (value === undefined ? [] : [{ date: days[index] ?? "", name: row.name, cost: value }]))), days),
     [rows, days],
@@ -129,7 +130,7 @@ function queryOf(kind: string, group: string, query: Query, words: string): stri
   return new URLSearchParams({ view: "workloads", kind, group, window: words, ...filters }).toString();
 }
 
-function toRows(total: Steps<Allocation> | undefined, daily: Steps<Allocation> | undefined, length: number): Workload[] {
+function toRows(total: Steps<Allocation> | undefined, daily: Steps<Allocation> | undefined, length: number, hasSettledDays: boolean): Workload[] {
   const whole = total?.[0] ?? {};
   return Object.entries(whole)
     .map(([name, item]) => ({
@@ -137,14 +138,14 @@ function toRows(total: Steps<Allocation> | undefined, daily: Steps<Allocation> |
       item,
       adjustment: adjustmentOf(item),
       daily: Array.from({ length }, (_, index) => daily?.[index]?.[name]?.totalCost),
-      state: stateOf(item, daily?.some((step) => step?.[name]?.reconciled) ?? false),
+      state: stateOf(item, daily?.some((step) => step?.[name]?.reconciled) || (hasSettledDays && !isNothing(adjustmentOf(item)))),
     }))
     .sort((a, b) => b.item.totalCost - a.item.totalCost);
 }
 
-function stateOf(item: Allocation, hasBilledDays: boolean): BilledState {
+function stateOf(item: Allocation, hasBilledParts: boolean | undefined): BilledState {
   if (item.reconciled) return "billed";
-  return hasBilledDays ? "partly" : "estimate";
+  return hasBilledParts ? "partly" : "estimate";
 }
 
 /** Cost of what is used and of what is requested, over rows whose efficiency is known. */

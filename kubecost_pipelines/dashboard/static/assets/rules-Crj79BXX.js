@@ -1,0 +1,1 @@
+var e={provider_id:`its id`,node_network:`its node’s id`,persistent_volume:`volume name`,service_tag:`service tag`,scale_set:`share of its scale set`,cluster_name:`cluster name`};export{e as t};

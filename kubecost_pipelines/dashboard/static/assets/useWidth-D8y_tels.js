@@ -1,1 +1,0 @@
-import{I as e,N as t}from"./index-9-GjMGL9.js";function n(n){let[r,i]=e(0);return t(()=>{let e=n.current;if(!e)return;let t=new ResizeObserver(()=>i(Math.floor(e.clientWidth)));return t.observe(e),i(Math.floor(e.clientWidth)),()=>t.disconnect()},[]),r}export{n as t};
