@@ -15,6 +15,7 @@ from kubecost_pipelines.defs.automation import build_automation
 from kubecost_pipelines.defs.bill_sensor import build_bill_sensor
 from kubecost_pipelines.defs.cloud_billing import build_cloud_billing
 from kubecost_pipelines.defs.connection_status import build_connection_status, build_missing_configuration
+from kubecost_pipelines.defs.export_schedule import build_export_schedule
 from kubecost_pipelines.defs.external_costs import build_external_costs
 from kubecost_pipelines.defs.glue_partitions import build_glue_partitions
 from kubecost_pipelines.defs.in_cluster import build_allocations, build_in_cluster_assets
@@ -71,6 +72,11 @@ def _build(settings: Settings) -> dg.Definitions:
         sensors=[*(build_bill_sensor(settings, store) for store in bills), build_automation(settings)],
         schedules=[
             *(build_collect_schedule(settings, cluster) for cluster in settings.clusters),
+            *(
+                build_export_schedule(settings.export, settings, cluster)
+                for cluster in settings.clusters
+                if settings.export and settings.runs("export", cluster)
+            ),
             *([build_settle_schedule(settings, derived)] if derived else []),
         ],
         resources={"workbench": Workbench(settings)},

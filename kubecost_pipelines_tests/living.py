@@ -104,6 +104,12 @@ class Living:
             ran += [self._run(keys, range_tags(days) if days else {}) for days, keys in by_days.items()]
         raise AssertionError(f"the automation does not come to rest: {ran}")
 
+    def materialize(self, *assets: str, days: tuple[str, str]) -> Ran:
+        """Launch a run by hand."""
+        return self._run(
+            [dg.AssetKey(asset.split("/")) for asset in assets], range_tags(list(map(date.fromisoformat, days)))
+        )
+
     def _is_new(self, request: dg.RunRequest) -> bool:
         is_new = request.run_key not in self.run_keys
         self.run_keys.add(request.run_key or "")

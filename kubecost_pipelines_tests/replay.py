@@ -5,6 +5,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -29,12 +30,22 @@ class Replay:
             return 404, b"404 page not found"
         if self.faults:
             return self.faults.pop(0)
-        items = self.days.get(query.get("window", "")[:10], {}).get(route, {})
-        if query.get("aggregate") == "cluster" and items:
-            first = next(iter(items.values()))
-            total = sum(item["totalCost"] for item in items.values())
-            items = {"prod-eks-1": {**first, "name": "prod-eks-1", "totalCost": total}}
-        return 200, json.dumps({"code": 200, "data": [items]}).encode()
+        sets = [self.days.get(day, {}).get(route, {}) for day in _days(query.get("window", ""))]
+        if query.get("aggregate") == "cluster":
+            sets = [_total(items) for items in sets]
+        return 200, json.dumps({"code": 200, "data": sets}).encode()
+
+
+def _days(window: str) -> list[str]:
+    first, end = (date.fromisoformat(time[:10]) for time in window.split(","))
+    return [str(first + timedelta(days=number)) for number in range((end - first).days)]
+
+
+def _total(items: dict[str, Any]) -> dict[str, Any]:
+    if not items:
+        return {}
+    total = sum(item["totalCost"] for item in items.values())
+    return {"prod-eks-1": {**next(iter(items.values())), "name": "prod-eks-1", "totalCost": total}}
 
 
 @contextmanager

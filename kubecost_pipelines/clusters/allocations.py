@@ -5,7 +5,7 @@ costs, since we reconcile, and theirs is kept apart as `reported_adjustment`.
 Fields: OpenCost `core/pkg/opencost/allocation_json.go`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
 from operator import attrgetter
 from typing import Any
@@ -122,10 +122,10 @@ def to_rows(items: Sequence[Allocation], cluster: ClusterSettings) -> pa.RecordB
         "cluster": constant(cluster.name, len(items)),
         "currency": constant(cluster.currency, len(items)),
         "name": texts(item.name for item in items),
-        "provider_id": texts(normalise_node_id(p.provider_id or "") for p in properties),
+        "provider_id": texts(_node_ids(properties)),
         "services": pa.array([p.services or [] for p in properties], pa.list_(pa.string())),
-        "labels": maps((p.namespace_labels or {}) | (p.labels or {}) for p in properties),
-        "annotations": maps((p.namespace_annotations or {}) | (p.annotations or {}) for p in properties),
+        "labels": maps(_merged(p.namespace_labels, p.labels) for p in properties),
+        "annotations": maps(_merged(p.namespace_annotations, p.annotations) for p in properties),
         "start": times(item.start for item in items),
         "end": times(item.end for item in items),
         "total_cost": reduce(pc.add, [by_amount[f"{name}_cost"] for name in COSTS]),
@@ -133,8 +133,11 @@ def to_rows(items: Sequence[Allocation], cluster: ClusterSettings) -> pa.RecordB
         "reported_total_cost": amounts(item.reported_cost for item in items),
         "reported_cluster": texts(p.cluster for p in properties),
         **adjustments,
-        "pvs": pa.array([_volumes(item) for item in items], schema.field("pvs").type),
-        "load_balancers": pa.array([_load_balancers(item) for item in items], schema.field("load_balancers").type),
+        "pvs": pa.array([_volumes(item.pvs) if item.pvs else [] for item in items], schema.field("pvs").type),
+        "load_balancers": pa.array(
+            [_load_balancers(item.lb_allocations) if item.lb_allocations else [] for item in items],
+            schema.field("load_balancers").type,
+        ),
         **by_amount,
         **{name: numbers(map(attrgetter(name), items)) for name in RATIOS},
         **{name: texts(map(attrgetter(name), properties)) for name in TEXTS},
@@ -142,7 +145,17 @@ def to_rows(items: Sequence[Allocation], cluster: ClusterSettings) -> pa.RecordB
     return record_batch(schema, columns)
 
 
-def _volumes(item: Allocation) -> list[dict[str, object]]:
+def _node_ids(properties: Sequence[AllocationProperties]) -> Iterator[str]:
+    """Yield the normalised id of each item's node; many items share one."""
+    known = {given: normalise_node_id(given or "") for given in {p.provider_id for p in properties}}
+    return (known[p.provider_id] for p in properties)
+
+
+def _merged(of_namespace: Labels, own: Labels) -> dict[str, str]:
+    return of_namespace | own if of_namespace and own else own or of_namespace or {}
+
+
+def _volumes(volumes: Mapping[str, Volume]) -> list[dict[str, object]]:
     return [
         {
             "name": key.rpartition("name=")[2],
@@ -150,11 +163,11 @@ def _volumes(item: Allocation) -> list[dict[str, object]]:
             "byte_hours": volume.byte_hours or 0.0,
             "cost": volume.cost or 0.0,
         }
-        for key, volume in (item.pvs or {}).items()
+        for key, volume in volumes.items()
     ]
 
 
-def _load_balancers(item: Allocation) -> list[dict[str, object]]:
+def _load_balancers(load_balancers: Mapping[str, LoadBalancer]) -> list[dict[str, object]]:
     return [
         {
             "name": key,
@@ -164,7 +177,7 @@ def _load_balancers(item: Allocation) -> list[dict[str, object]]:
             "hours": load_balancer.hours or 0.0,
             "cost": load_balancer.cost or 0.0,
         }
-        for key, load_balancer in (item.lb_allocations or {}).items()
+        for key, load_balancer in load_balancers.items()
     ]
 
 

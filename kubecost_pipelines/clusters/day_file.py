@@ -24,7 +24,9 @@ class DayFile(Generic[AnyItem]):
         self._kind = kind
         self._cluster = cluster
         self._pending: list[AnyItem] = []
-        self._writer = pq.ParquetWriter(path, kind.table.arrow_schema(), compression="zstd")
+        # It lives for seconds: what is quick to write and to read counts more than its size.
+        schema = kind.table.arrow_schema()
+        self._writer = pq.ParquetWriter(path, schema, compression="lz4", use_dictionary=False, write_statistics=False)
         self.rows = 0
         self.total_cost = 0.0
         """Σ of the unadjusted estimates."""

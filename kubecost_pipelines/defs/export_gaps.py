@@ -7,6 +7,7 @@ neither Dagster nor the command line: both call it.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from math import nan
 
 from kubecost_pipelines.clusters import ClusterClient
 from kubecost_pipelines.core.exports.keys import Layout, days_of, listing_of
@@ -17,7 +18,7 @@ from kubecost_pipelines.sinks import Bucket, ExportIndex, Manifest
 
 @dataclass(frozen=True)
 class Gap:
-    """A day to export, why, and what the cluster says that it costs."""
+    """A day to export, why, and what the cluster says that it costs; NaN where it is not to be trusted."""
 
     day: date
     why: str
@@ -48,7 +49,8 @@ def find_gaps(
 ) -> Survey:
     """Compare what a cluster has with what its bucket has.
 
-    A file that we did not write, such as one of the exporter before us, counts as complete: nobody knows better.
+    A file that we did not write, such as one of the exporter before us, counts as complete: nobody knows better. Totals
+    that are not to be trusted (`verify_totals: false`) count for nothing.
 
     Raises:
         ClusterError: the cluster does not say which days it has.
@@ -61,8 +63,9 @@ def find_gaps(
     gaps = []
     for day, total in sorted(totals.items()):
         manifests = [layout.get(day, "missing") for layout in found]
-        if force or (why := _why(manifests, export, total)):
-            gaps.append(Gap(day, "forced" if force else why, total))
+        known = total if cluster.verify_totals else nan
+        if force or (why := _why(manifests, export, known)):
+            gaps.append(Gap(day, "forced" if force else why, known))
     return Survey(tuple(sorted(totals)), tuple(gaps))
 
 

@@ -8,7 +8,7 @@ from kubecost_pipelines.sinks.errors import ExportError
 from kubecost_pipelines.sinks.exporter import ExportedDay, ExportedFile, SourceRows, export_day
 from kubecost_pipelines.sinks.glue import GlueCatalog, Registered
 from kubecost_pipelines.sinks.index import ExportIndex
-from kubecost_pipelines.sinks.manifest import Manifest
+from kubecost_pipelines.sinks.manifest import Manifest, agree
 
 __all__ = [
     "Bucket",
@@ -20,6 +20,7 @@ __all__ = [
     "Manifest",
     "Registered",
     "SourceRows",
+    "agree",
     "export_day",
     "open_bucket",
 ]

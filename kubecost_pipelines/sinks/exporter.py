@@ -1,6 +1,6 @@
 """Exporter: one day of one cluster, written to scratch, proved, and put at its final keys."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date
@@ -10,7 +10,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from kubecost_pipelines import __version__
 from kubecost_pipelines.core.exports.drop_in import drop_in_columns, to_drop_in
@@ -21,9 +20,7 @@ from kubecost_pipelines.settings import ClusterSettings, ExportSettings
 from kubecost_pipelines.sinks.buckets import Bucket
 from kubecost_pipelines.sinks.errors import ExportError
 from kubecost_pipelines.sinks.manifest import Manifest
-
-ROWS_PER_GROUP = 65_536
-"""Held in memory before they are written: large enough for Athena to skip groups."""
+from kubecost_pipelines.sinks.parquet import Options, ParquetFile, as_before, as_suits
 
 DROP_IN = "drop_in"
 
@@ -80,8 +77,8 @@ def export_day(
     """
     with ExitStack() as stack:
         writers = {
-            table: _Writer(scratch / f"export-{table}-{day}.parquet", schema, options)
-            for table, (schema, options) in _schemas(source.table, export).items()
+            table: ParquetFile(scratch / f"export-{table}-{day}.parquet", schema, options)
+            for table, (schema, options) in _files(source.table, export).items()
         }
         for writer in writers.values():
             stack.callback(writer.discard)
@@ -100,61 +97,29 @@ def export_day(
         manifest = Manifest(rows, total_cost, source.cluster_total, export.source, source.fingerprint, __version__)
         files = []
         for table, writer in writers.items():
-            writer.close(manifest)
+            writer.close(manifest.as_metadata())
             key = drop_in_key(cluster.exported, day) if table == DROP_IN else native_key(cluster.name, day, table)
             files.append((table, key, writer))
         done = tuple(_put(table, key, writer, manifest, bucket) for table, key, writer in files)
     return ExportedDay(day, manifest, done)
 
 
-def _put(table: str, key: str, writer: "_Writer", manifest: Manifest, bucket: Bucket) -> ExportedFile:
+def _put(table: str, key: str, writer: ParquetFile, manifest: Manifest, bucket: Bucket) -> ExportedFile:
     tag = bucket.put(key, writer.path, manifest)
     return ExportedFile(table, key, bucket.uri(key), tag, writer.path.stat().st_size, writer.rows)
 
 
-def _schemas(source: Table, export: ExportSettings) -> dict[str, tuple[pa.Schema, Mapping[str, Any]]]:
+def _files(source: Table, export: ExportSettings) -> dict[str, tuple[pa.Schema, Options]]:
     """Return the files of a day in the order in which they are put: the allocations last, for they say "complete"."""
-    wanted: dict[str, tuple[pa.Schema, Mapping[str, Any]]] = {}
+    wanted: dict[str, tuple[pa.Schema, Options]] = {}
     if "native" in export.layouts:
         tables = native_tables(source)
-        zstd = {"compression": "zstd", "compression_level": 6}
-        wanted |= {table: (schema, zstd) for table, schema in reversed(tables.items())}
+        wanted |= {table: (schema, as_suits) for table, schema in reversed(tables.items())}
     if DROP_IN in export.layouts:
         columns = drop_in_columns(export.labels, export.annotations)
         schema = pa.schema([(column.name, column.type) for column in columns])
-        wanted[DROP_IN] = (schema, {"compression": "snappy"})
+        wanted[DROP_IN] = (schema, as_before)
     return wanted
-
-
-class _Writer:
-    """Gathers rows into groups, and writes them to a file of the scratch folder."""
-
-    def __init__(self, path: Path, schema: pa.Schema, options: Mapping[str, Any]) -> None:
-        self.path, self.rows = path, 0
-        self._writer = pq.ParquetWriter(path, schema, version="2.6", **options)
-        self._pending: list[pa.RecordBatch] = []
-        self._pending_rows = 0
-
-    def add(self, batch: pa.RecordBatch) -> None:
-        self._pending.append(batch)
-        self._pending_rows += batch.num_rows
-        self.rows += batch.num_rows
-        if self._pending_rows >= ROWS_PER_GROUP:
-            self._flush()
-
-    def close(self, manifest: Manifest) -> None:
-        self._flush()
-        self._writer.add_key_value_metadata(manifest.as_metadata())
-        self._writer.close()
-
-    def discard(self) -> None:
-        self._writer.close()
-        self.path.unlink(missing_ok=True)
-
-    def _flush(self) -> None:
-        if self._pending_rows:
-            self._writer.write_table(pa.Table.from_batches(self._pending), row_group_size=2 * ROWS_PER_GROUP)
-        self._pending, self._pending_rows = [], 0
 
 
 def _sum(values: Any) -> float:

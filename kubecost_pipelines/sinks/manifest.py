@@ -52,6 +52,11 @@ class Manifest:
             return None
 
     def agrees_with(self, cluster_total: float) -> bool:
-        """Say whether the cluster still says what it said; it does where nobody knows what it said (NaN)."""
-        difference = abs(self.cluster_total - cluster_total)
-        return isnan(difference) or difference <= RELATIVE_TOLERANCE * abs(cluster_total) + ROUNDING_PER_ROW * self.rows
+        """Say whether the cluster still says what it said."""
+        return agree(self.cluster_total, cluster_total, self.rows)
+
+
+def agree(said: float, says: float, rows: int) -> bool:
+    """Say whether two totals of one day are the same but for rounding; NaN, which nobody knows, agrees with all."""
+    difference = abs(said - says)
+    return isnan(difference) or difference <= RELATIVE_TOLERANCE * abs(says) + ROUNDING_PER_ROW * rows

@@ -1,0 +1,100 @@
+"""Parquet: files that are written group by group, and how their columns are encoded.
+
+Our own layout is encoded as the rows of its first group suggest. A dictionary is small where values repeat; where they
+do not, it comes on top of them. Then numbers are written as they are, and texts as what they do not share with the one
+before, as names of pods do. Athena, Spark, DuckDB and Arrow read all of these.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute
+import pyarrow.parquet as pq
+
+pc: Any = pyarrow.compute
+
+ROWS_PER_GROUP = 65_536
+"""Held in memory before they are written: large enough for Athena to skip groups."""
+
+FEW = 0.25
+"""Share of distinct values up to which a dictionary pays."""
+
+Options = Callable[[pa.Table], Mapping[str, Any]]
+"""From the first rows to what `ParquetWriter` is told."""
+
+
+class ParquetFile:
+    """Gathers rows into groups, and writes them to a file of the scratch folder.
+
+    Args:
+        path: the file.
+        schema: its columns.
+        options: how to write them.
+    """
+
+    def __init__(self, path: Path, schema: pa.Schema, options: Options) -> None:
+        self.path, self.rows = path, 0
+        self._schema, self._options = schema, options
+        self._writer: pq.ParquetWriter | None = None
+        self._pending: list[pa.RecordBatch] = []
+        self._pending_rows = 0
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        self._pending.append(batch)
+        self._pending_rows += batch.num_rows
+        self.rows += batch.num_rows
+        if self._pending_rows >= ROWS_PER_GROUP:
+            self._flush()
+
+    def close(self, metadata: Mapping[str, str]) -> None:
+        """Write what is pending and the footer; the file is whole after that, though it may have no rows."""
+        writer = self._flush()
+        writer.add_key_value_metadata(dict(metadata))
+        writer.close()
+
+    def discard(self) -> None:
+        if self._writer:
+            self._writer.close()
+        self.path.unlink(missing_ok=True)
+
+    def _flush(self) -> pq.ParquetWriter:
+        rows = pa.Table.from_batches(self._pending, self._schema)
+        if not self._writer:
+            self._writer = pq.ParquetWriter(self.path, self._schema, version="2.6", **self._options(rows))
+        if self._pending_rows:
+            self._writer.write_table(rows, row_group_size=2 * ROWS_PER_GROUP)
+        self._pending, self._pending_rows = [], 0
+        return self._writer
+
+
+def as_before(_: pa.Table) -> Mapping[str, Any]:
+    """Return the options of the exporter whose files the drop-in layout continues."""
+    return {"compression": "snappy"}
+
+
+def as_suits(rows: pa.Table) -> Mapping[str, Any]:
+    """Return the options that make columns like those of `rows` small."""
+    dictionaries: list[str] = []
+    others: dict[str, str] = {}
+    for name in rows.schema.names:
+        for path, values in _leaves(name, rows.column(name).combine_chunks()):
+            is_text, is_number = pa.types.is_string(values.type), pa.types.is_float64(values.type)
+            if (is_text or is_number) and pc.count_distinct(values).as_py() > FEW * len(values):
+                others[path] = "DELTA_BYTE_ARRAY" if is_text else "PLAIN"
+            else:
+                dictionaries.append(path)
+    how = {"use_dictionary": dictionaries, "column_encoding": others} if others else {}
+    return {"compression": "zstd", "compression_level": 9, **how}
+
+
+def _leaves(path: str, values: Any) -> Iterator[tuple[str, Any]]:
+    """Yield each column that Parquet makes of one of ours, by its name there."""
+    if pa.types.is_map(values.type):
+        yield f"{path}.key_value.key", values.keys
+        yield f"{path}.key_value.value", values.items
+    elif pa.types.is_list(values.type):
+        yield f"{path}.list.element", values.values
+    else:
+        yield path, values
