@@ -24,6 +24,7 @@ DEPTHS = {
     "cloud_assets": 3,
     "in_cluster_assets": 2,
     "allocations": 2,
+    "reconciled_allocations": 2,
     "asset_inventory": 1,
     "asset_costs": 1,
 }

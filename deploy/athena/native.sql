@@ -5,6 +5,8 @@ SELECT
   substr(date, 1, 4) AS year,
   substr(date, 6, 2) AS month,
   date AS day,
+  account_id,
+  region,
   cluster,
   namespace,
   controller_kind,

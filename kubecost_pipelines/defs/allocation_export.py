@@ -58,7 +58,9 @@ def _export(tools: Tools, export: ExportSettings, cluster: ClusterSettings, buck
 
 
 def _written(exported: ExportedDay) -> Written:
-    files = [{"table": one.table, "uri": one.uri, "rows": one.rows, "bytes": one.bytes} for one in exported.files]
+    files = [
+        {"table": one.table, "uri": one.uri, "rows": one.manifest.rows, "bytes": one.bytes} for one in exported.files
+    ]
     manifest = exported.manifest
     details = {"files": as_table(files), "source": manifest.source, "fingerprint": manifest.fingerprint}
     return Written(exported.day, manifest.rows, {"total_cost": manifest.total_cost}, details=details)

@@ -52,7 +52,7 @@ def build_glue_partitions(
         report.metadata["partitions"] = as_table(shown)
         for day, manifest in exported.items():
             try:
-                offenders = _compare(catalog, cluster, day, manifest) if glue.verify else []
+                offenders = _compare(catalog, bucket, cluster, day) if glue.verify else []
             except ExportError as error:
                 context.log.error(str(error))
                 report.failures[str(day)] = error
@@ -83,13 +83,17 @@ def _exported(
     return found
 
 
-def _compare(catalog: GlueCatalog, cluster: ClusterSettings, day: date, manifest: Manifest) -> list[dict[str, Any]]:
-    return [
-        {"date": day, "table": table, "rows": manifest.rows, "rows_in_athena": seen.rows,
-         "total_cost": manifest.total_cost, "total_cost_in_athena": seen.total_cost}
-        for table, seen in catalog.count(cluster, day).items()
-        if seen.rows != manifest.rows or not isclose(seen.total_cost, manifest.total_cost, rel_tol=1e-9, abs_tol=1e-9)
-    ]  # fmt: skip
+def _compare(catalog: GlueCatalog, bucket: Bucket, cluster: ClusterSettings, day: date) -> list[dict[str, Any]]:
+    """Return the files of which Athena sees something else than they say of themselves."""
+    offenders = []
+    for seen in catalog.count(cluster, day):
+        said = bucket.describe(seen.key)
+        if said and said.rows == seen.rows and isclose(said.total_cost, seen.total_cost, rel_tol=1e-9, abs_tol=1e-9):
+            continue
+        figures = {"rows_in_athena": seen.rows, "total_cost_in_athena": seen.total_cost}
+        held = {"rows": said.rows, "total_cost": said.total_cost} if said else {"rows": None, "total_cost": None}
+        offenders.append({"date": day, "table": seen.table, **held, **figures})
+    return offenders
 
 
 def _of(registered: Sequence[Registered]) -> dict[str, int]:

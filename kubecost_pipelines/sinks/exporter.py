@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from math import isclose
 from pathlib import Path
@@ -53,7 +53,7 @@ class ExportedFile:
     uri: str
     tag: str
     bytes: int
-    rows: int
+    manifest: Manifest
 
 
 @dataclass(frozen=True)
@@ -77,19 +77,18 @@ def export_day(
     """
     with ExitStack() as stack:
         writers = {
-            table: ParquetFile(scratch / f"export-{table}-{day}.parquet", schema, options)
+            table: ParquetFile(scratch / f"export-{table}-{day}.parquet", schema, cost_column(table, export), options)
             for table, (schema, options) in _files(source.table, export).items()
         }
         for writer in writers.values():
             stack.callback(writer.discard)
         columns = drop_in_columns(export.labels, export.annotations)
-        total_name = "total_cost" if export.source == "reconciled" else "reported_total_cost"
         rows, total_cost = 0, 0.0
         for batch in source.batches:
             rows += batch.num_rows
-            total_cost += _sum(batch.column(total_name))
+            total_cost += _sum(batch.column(cost_column("allocations", export)))
             if "native" in export.layouts:
-                for table, made in to_native(batch, source.table).items():
+                for table, made in to_native(batch, source.table, cluster.exported).items():
                     writers[table].add(made)
             if DROP_IN in export.layouts:
                 writers[DROP_IN].add(to_drop_in(batch, cluster.exported, day, columns))
@@ -97,16 +96,23 @@ def export_day(
         manifest = Manifest(rows, total_cost, source.cluster_total, export.source, source.fingerprint, __version__)
         files = []
         for table, writer in writers.items():
-            writer.close(manifest.as_metadata())
             key = drop_in_key(cluster.exported, day) if table == DROP_IN else native_key(cluster.name, day, table)
-            files.append((table, key, writer))
-        done = tuple(_put(table, key, writer, manifest, bucket) for table, key, writer in files)
+            own = replace(manifest, rows=writer.rows, total_cost=writer.total)
+            writer.close(own.as_metadata())
+            files.append((table, key, writer, own))
+        done = tuple(_put(table, key, writer, own, bucket) for table, key, writer, own in files)
     return ExportedDay(day, manifest, done)
+
+
+def cost_column(table: str, export: ExportSettings) -> str:
+    """Return the column of a file that its manifest sums; Glue has it in lower case."""
+    of_allocations = "total_cost" if export.source == "reconciled" else "reported_total_cost"
+    return {DROP_IN: "totalCost", "allocations": of_allocations}.get(table, "cost")
 
 
 def _put(table: str, key: str, writer: ParquetFile, manifest: Manifest, bucket: Bucket) -> ExportedFile:
     tag = bucket.put(key, writer.path, manifest)
-    return ExportedFile(table, key, bucket.uri(key), tag, writer.path.stat().st_size, writer.rows)
+    return ExportedFile(table, key, bucket.uri(key), tag, writer.path.stat().st_size, manifest)
 
 
 def _files(source: Table, export: ExportSettings) -> dict[str, tuple[pa.Schema, Options]]:

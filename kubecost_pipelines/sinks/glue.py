@@ -27,6 +27,7 @@ from kubecost_pipelines.settings import ClusterSettings, ExportSettings, GlueSet
 from kubecost_pipelines.sinks.athena import ask
 from kubecost_pipelines.sinks.buckets import Bucket
 from kubecost_pipelines.sinks.errors import ExportError, in_aws_words
+from kubecost_pipelines.sinks.exporter import DROP_IN, cost_column
 
 BATCH = 100
 """Most partitions that Glue takes at once."""
@@ -66,6 +67,8 @@ class Registered:
 class Counted:
     """What Athena sees of one file."""
 
+    table: str
+    key: str
     rows: int
     total_cost: float
 
@@ -95,13 +98,11 @@ class GlueCatalog:
     def tables(self) -> list[GlueTable]:
         """Return the tables of the configured layouts."""
         found = []
-        if "drop_in" in self._export.layouts:
+        if DROP_IN in self._export.layouts:
             columns = [
                 (one.glue_name, one.glue_type) for one in drop_in_columns(self._export.labels, self._export.annotations)
             ]
-            found.append(
-                GlueTable(self._glue.table, "drop_in", columns, DROP_IN_PARTITIONS, self._drop_in_projection())
-            )
+            found.append(GlueTable(self._glue.table, DROP_IN, columns, DROP_IN_PARTITIONS, self._drop_in_projection()))
         if "native" in self._export.layouts:
             for file, schema in native_tables(self._source).items():
                 name = self._glue.native_table + ("" if file == "allocations" else f"_{file}")
@@ -127,31 +128,29 @@ class GlueCatalog:
                     registered += self._ensure_partitions(table, described, list(wanted))
         return registered
 
-    def count(self, cluster: ClusterSettings, day: date) -> dict[str, Counted]:
-        """Ask Athena what it sees of a day's files, table by table; each query reads one object.
+    def count(self, cluster: ClusterSettings, day: date) -> list[Counted]:
+        """Ask Athena what it sees of each of a day's files; each query reads one object.
 
         Raises:
             ExportError: the query failed.
         """
-        total = {"drop_in": "totalcost", "allocations": "total_cost"}
-        if self._export.source == "estimates":
-            total["allocations"] = "reported_total_cost"
-        counted = {}
         with in_aws_words(f"count {day} of {cluster.name} in Athena"):
-            for table in (one for one in self.tables() if one.file in total):
-                values, _ = self._partition(table, cluster, day)
-                conditions = [f"\"{key}\" = '{value}'" for key, value in zip(table.partition_keys, values, strict=True)]
-                conditions.append(f"\"$path\" = '{self._bucket.uri(_key(table, cluster, day))}'")
-                query = (
-                    f"SELECT count(*) AS row_count, sum({total[table.file]}) AS total_cost "
-                    f'FROM "{self._glue.database}"."{table.name}" WHERE {" AND ".join(conditions)}'
-                )
-                rows, cost = ask(
-                    self._client("athena"), query, database=self._glue.database,
-                    workgroup=self._glue.workgroup, results=self._glue.results,
-                )  # fmt: skip
-                counted[table.file] = Counted(int(rows), float(cost or 0.0))
-        return counted
+            return [self._count(table, cluster, day) for table in self.tables()]
+
+    def _count(self, table: GlueTable, cluster: ClusterSettings, day: date) -> Counted:
+        key = drop_in_key(cluster.exported, day) if table.file == DROP_IN else native_key(cluster.name, day, table.file)
+        values, _ = self._partition(table, cluster, day)
+        conditions = [f"\"{name}\" = '{value}'" for name, value in zip(table.partition_keys, values, strict=True)]
+        conditions.append(f"\"$path\" = '{self._bucket.uri(key)}'")
+        query = (
+            f"SELECT count(*) AS row_count, sum({cost_column(table.file, self._export).lower()}) AS total_cost "
+            f'FROM "{self._glue.database}"."{table.name}" WHERE {" AND ".join(conditions)}'
+        )
+        rows, cost = ask(
+            self._client("athena"), query, database=self._glue.database,
+            workgroup=self._glue.workgroup, results=self._glue.results,
+        )  # fmt: skip
+        return Counted(table.name, key, int(rows), float(cost or 0.0))
 
     @cached_property
     def _session(self) -> Any:
@@ -234,7 +233,7 @@ class GlueCatalog:
         }
 
     def _partition(self, table: GlueTable, cluster: ClusterSettings, day: date) -> tuple[tuple[str, ...], str]:
-        if table.file == "drop_in":
+        if table.file == DROP_IN:
             who = cluster.exported
             folder = drop_in_folder(who, day)
             return (who.account, who.region, f"{day:%Y}", f"{day:%m}"), self._bucket.uri(f"{folder}/")
@@ -300,10 +299,6 @@ class GlueCatalog:
             **described,
             "storage.location.template": self._bucket.uri("") + template,
         }
-
-
-def _key(table: GlueTable, cluster: ClusterSettings, day: date) -> str:
-    return drop_in_key(cluster.exported, day) if table.file == "drop_in" else native_key(cluster.name, day, table.file)
 
 
 def _storage(columns: Iterable[tuple[str, str]], location: str) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class ExportIndex:
     def add(self, exported: ExportedDay) -> None:
         """Take down what was exported."""
         for file in exported.files:
-            self._entries[file.uri] = {"tag": file.tag, "metadata": exported.manifest.as_metadata()}
+            self._entries[file.uri] = {"tag": file.tag, "metadata": file.manifest.as_metadata()}
 
     def save(self) -> None:
         """Write it, in one step."""

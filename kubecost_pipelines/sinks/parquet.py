@@ -31,12 +31,13 @@ class ParquetFile:
     Args:
         path: the file.
         schema: its columns.
+        cost: the column that `total` sums.
         options: how to write them.
     """
 
-    def __init__(self, path: Path, schema: pa.Schema, options: Options) -> None:
-        self.path, self.rows = path, 0
-        self._schema, self._options = schema, options
+    def __init__(self, path: Path, schema: pa.Schema, cost: str, options: Options) -> None:
+        self.path, self.rows, self.total = path, 0, 0.0
+        self._schema, self._cost, self._options = schema, cost, options
         self._writer: pq.ParquetWriter | None = None
         self._pending: list[pa.RecordBatch] = []
         self._pending_rows = 0
@@ -45,6 +46,7 @@ class ParquetFile:
         self._pending.append(batch)
         self._pending_rows += batch.num_rows
         self.rows += batch.num_rows
+        self.total += pc.sum(batch.column(self._cost)).as_py() or 0.0
         if self._pending_rows >= ROWS_PER_GROUP:
             self._flush()
 

@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from kubecost_pipelines.core.arrow_types import arrow_type
 from kubecost_pipelines.core.exports.drop_in import drop_in_columns
 from kubecost_pipelines.core.exports.native import glue_columns, native_tables
 from kubecost_pipelines.core.tables import RECONCILED_ALLOCATIONS
@@ -63,7 +62,8 @@ class Workload:
         costs = {name if name.endswith("adjustment") else f"{name}_cost": cost for name, cost in costs.items()}
         return {
             "name": self.name, "namespace": self.namespace, "node": self.node, "labels": list(labels.items()),
-            "allocation_type": self.kind, "total_cost": self.total, **costs,
+            "allocation_type": self.kind, "total_cost": self.total, "account_id": "111122223333",
+            "region": "us-east-1", **costs,
         }  # fmt: skip
 
 
@@ -166,7 +166,7 @@ def _put_drop_in(athena: Athena) -> None:
 
 
 def _put_native(athena: Athena) -> None:
-    schema = pa.schema([(column.name, arrow_type(column.type)) for column in RECONCILED_ALLOCATIONS.columns])
+    schema = native_tables(RECONCILED_ALLOCATIONS)["allocations"]
     for day, workloads in DAYS.items():
         rows = pa.Table.from_pylist([workload.as_native(day) for workload in workloads], schema)
         athena.sizes[day] = _put(
@@ -215,6 +215,12 @@ def test_a_namespace_has_its_cost_before_and_after_the_bill(athena: Athena) -> N
     # 2 + 1 of the web server and 0.5 of the cache's volume; 0.1 shared and 0.4 outside the cluster.
     assert numbers(web, *COSTS, "shared_cost", "external_cost", "total_cost") == [3.5, -0.75, 2.75, 0.1, 0.4, 3.25]
     assert (unmounted["namespace"], numbers(unmounted, "total_cost")) == ("__unmounted__", [0.2])
+
+
+def test_a_cost_says_where_its_cluster_is(athena: Athena) -> None:
+    rows, _ = athena.ask(f"SELECT DISTINCT account_id, region, cluster FROM allocation_costs WHERE {IN_OCTOBER}")
+
+    assert rows == [{"account_id": "111122223333", "region": "us-east-1", "cluster": "prod"}]
 
 
 def test_a_team_has_the_cost_of_its_pods(athena: Athena) -> None:

@@ -56,6 +56,7 @@ def test_the_native_layout_keeps_everything(
     assert [row["name"] for row in rows] == list(source)
     first = source["prod-eks-1/ip-10-0-0-0.ec2.internal/payments/payments-n0-p0/main"]
     assert dict(rows[0]["labels"]) == first["properties"]["labels"]
+    assert {(row["account_id"], row["region"]) for row in rows} == {("111122223333", "us-east-1")}
     idle = next(row for row in rows if row["name"].endswith("__idle__"))
     assert idle["pod"] is None
     mounted = sum(volume["cost"] for item in source.values() for volume in (item.get("pvs") or {}).values())

@@ -176,6 +176,22 @@ def test_projected_partitions_need_no_registration(
     assert place_of == f"s3://{place}/cluster=${{cluster}}/date=${{date}}/allocations/"
 
 
+def test_the_check_counts_volumes_and_load_balancers_too(
+    athena: S3Server, place: str, replay: Replay, dagster_run: Run
+) -> None:
+    run = dagster_run(clusters=[cluster(replay)], export=catalogued(athena, place, layouts=("native",)))
+    assert run(ALLOCATIONS, EXPORT, GLUE).checks["athena_agrees"]
+    s3, key = athena.client(), "cluster=prod-eks-1/date=2026-10-05/volumes/volumes.parquet"
+    head = s3.head_object(Bucket=place, Key=key)["Metadata"]
+    body = s3.get_object(Bucket=place, Key=key)["Body"].read()
+    s3.put_object(Bucket=place, Key=key, Body=body, Metadata=head | {"total-cost": "0.5"})
+
+    result = run(GLUE)
+
+    assert result.checks == {"athena_agrees": False}
+    assert result.check_metadata["athena_agrees"]["offenders"] == 1
+
+
 def test_the_check_fails_when_athena_sees_something_else(
     athena: S3Server, place: str, replay: Replay, dagster_run: Run
 ) -> None:

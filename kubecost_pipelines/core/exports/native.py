@@ -1,7 +1,7 @@
 """The native layout: everything that we know of an allocation, by cluster and day.
 
 Volumes and load balancers are tables of their own, so that their cost can be summed without unnesting; labels and
-annotations are maps, and what is unknown is null.
+annotations are maps, and what is unknown is null. `account_id` and `region` are the cluster's, in every row.
 """
 
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute
 
+from kubecost_pipelines.core.exports.identity import ExportedCluster
 from kubecost_pipelines.core.tables import Table
 
 pc: Any = pyarrow.compute
@@ -18,21 +19,25 @@ CHILDREN = {"volumes": "pvs", "load_balancers": "load_balancers"}
 
 _NAMES = {"volumes": {"name": "volume"}, "load_balancers": {"name": "load_balancer"}}
 _OF_PARENT = ("name", "namespace", "pod")
+_OF_CLUSTER = pa.schema([("account_id", pa.string()), ("region", pa.string())])
 
 
 def native_tables(source: Table) -> dict[str, pa.Schema]:
     """Return the schema of each file of a day, by table: `cluster` and `date` are in the path and not in the file."""
     schema = source.arrow_schema()
-    parents = pa.schema([field for field in schema if field.name not in ("cluster", *CHILDREN.values())])
+    own = [field for field in schema if field.name not in ("cluster", *CHILDREN.values())]
+    parents = pa.schema([*own, *_OF_CLUSTER])
     return {"allocations": parents, **{child: _child_schema(schema, child) for child in CHILDREN}}
 
 
-def to_native(rows: pa.RecordBatch, source: Table) -> dict[str, pa.RecordBatch]:
+def to_native(rows: pa.RecordBatch, source: Table, cluster: ExportedCluster) -> dict[str, pa.RecordBatch]:
     """Return allocations as rows of each table; what child tables say of their parent is in `name`."""
     made = {}
     for table, schema in native_tables(source).items():
         if table == "allocations":
-            made[table] = rows.select(schema.names)
+            known = [rows.column(name) for name in schema.names if name not in _OF_CLUSTER.names]
+            where = [pa.repeat(pa.scalar(value), rows.num_rows) for value in (cluster.account, cluster.region)]
+            made[table] = pa.RecordBatch.from_arrays([*known, *where], schema=schema)
             continue
         entries = rows.column(CHILDREN[table])
         parents = pc.list_parent_indices(entries)
