@@ -48,6 +48,7 @@ def _rows(status: Status) -> Iterator[Row]:
     for name, cluster in status.clusters.items():
         yield name, "in-cluster assets", cluster.assets
         yield name, "allocations", cluster.allocations
+        yield name, "export", cluster.export
     yield "all", "Daily Asset Store", status.assets
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import dagster as dg
 
 from kubecost_pipelines.core.connection_status import CURES, ConnectionStatus
+from kubecost_pipelines.core.exports.tables import ALLOCATION_EXPORT
 from kubecost_pipelines.core.tables import (
     ALLOCATIONS,
     ASSET_COSTS,
@@ -97,11 +98,17 @@ class ClusterStatus:
 
     assets: ProcessStatus
     allocations: ProcessStatus
+    export: ProcessStatus
     is_fresh: bool
     """Whether yesterday's assets are there."""
 
     def to_json(self) -> dict[str, Any]:
-        return {"fresh": self.is_fresh, "assets": self.assets.to_json(), "allocations": self.allocations.to_json()}
+        return {
+            "fresh": self.is_fresh,
+            "assets": self.assets.to_json(),
+            "allocations": self.allocations.to_json(),
+            "export": self.export.to_json(),
+        }
 
 
 @dataclass(frozen=True)
@@ -185,12 +192,14 @@ def _store(known: "_Recorded", store: CloudStoreSettings) -> StoreStatus:
 def _cluster(known: "_Recorded", cluster: ClusterSettings) -> ClusterStatus:
     schedule = f"collect_{cluster.slug}"
     assets = known.process(asset_key(IN_CLUSTER_ASSETS, cluster.name), schedule, DAY)
-    allocations = ProcessStatus(is_off=True)
+    allocations = export = ProcessStatus(is_off=True)
     if known.settings.runs("allocations", cluster):
         allocations = known.process(asset_key(ALLOCATIONS, cluster.name), schedule, DAY)
+    if known.settings.export and known.settings.runs("export", cluster):
+        export = known.process(asset_key(ALLOCATION_EXPORT, cluster.name), f"export_gaps_{cluster.slug}", DAY / 4)
     yesterday = midnight(known.days[-1]) if known.days else None
     is_fresh = bool(assets.coverage and yesterday and assets.coverage.end > yesterday)
-    return ClusterStatus(assets, allocations, is_fresh)
+    return ClusterStatus(assets, allocations, export, is_fresh)
 
 
 class _Recorded:
@@ -260,7 +269,7 @@ class _Recorded:
 
 def _keys(settings: Settings) -> list[dg.AssetKey]:
     per_store = (CONNECTION_STATUS, CLOUD_ASSETS, RECONCILED_ASSETS)
-    per_cluster = (IN_CLUSTER_ASSETS, ALLOCATIONS)
+    per_cluster = (IN_CLUSTER_ASSETS, ALLOCATIONS, *([ALLOCATION_EXPORT] if settings.export else []))
     return [
         asset_key(ASSET_COSTS),
         *(asset_key(table, *store.key.parts) for store in settings.cloud_stores for table in per_store),

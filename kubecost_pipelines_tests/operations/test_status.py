@@ -25,7 +25,11 @@ SETTINGS = Settings.model_validate(
             {"provider": "aws", "id": "012345678901", "secret_access_key": "PLANTED-status", "off": ["reconciliation"]},
             {"provider": "gcp", "id": "acme-prod"},
         ],
-        "clusters": [{"name": "prod-eks-1", "endpoint": "http://kubecost:9090", "off": ["allocations"]}],
+        "clusters": [
+            {"name": "prod-eks-1", "endpoint": "http://kubecost:9090", "off": ["allocations"]},
+            {"name": "prod-eks-2", "endpoint": "http://kubecost:9091"},
+        ],
+        "export": {"location": "s3://acme-kubecost"},
     }
 )
 
@@ -46,6 +50,7 @@ def found() -> dict[str, Any]:
         record(instance, "reconciled_assets/gcp/acme-prod", 3, 4)
         record(instance, "in_cluster_assets/prod-eks-1", *range(1, 8))
         record(instance, "in_cluster_assets/prod-eks-1", 7)
+        record(instance, "allocation_export/prod-eks-2", 1, 2, 3, 4, 5, 6)
         return read_status(SETTINGS, instance, NOW).to_json()
 
 
@@ -84,6 +89,16 @@ def test_a_bill_that_was_never_checked_has_the_initial_status(found: dict[str, A
 def test_what_is_off_says_so(found: dict[str, Any]) -> None:
     assert found["cloud"]["aws/012345678901"]["reconciliation"] == {"off": True}
     assert found["clusters"]["prod-eks-1"]["allocations"] == {"off": True}
+    # It has nothing to export.
+    assert found["clusters"]["prod-eks-1"]["export"] == {"off": True}
+
+
+def test_an_export_says_how_far_its_bucket_is(found: dict[str, Any]) -> None:
+    export = found["clusters"]["prod-eks-2"]["export"]
+
+    assert export["coverage"] == {"start": "2026-11-01T00:00:00Z", "end": "2026-11-07T00:00:00Z"}
+    assert [gap["start"][:10] for gap in export["gaps"]] == ["2026-11-07"]
+    assert export["refreshRate"] == "6h0m0s"
 
 
 def test_a_cluster_is_fresh_when_yesterday_is_there(found: dict[str, Any]) -> None:
