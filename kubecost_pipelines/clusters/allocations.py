@@ -59,7 +59,7 @@ class Allocation(Item):
     """One container of a day, or what a node has left."""
 
     name: str = ""
-    properties: AllocationProperties = msgspec.field(default_factory=AllocationProperties)
+    properties: AllocationProperties | None = None
     cpu_cores: Number = 0.0
     cpu_core_request_average: Number = 0.0
     cpu_core_usage_average: Number = 0.0
@@ -98,6 +98,8 @@ class Allocation(Item):
     lb_allocations: dict[str, LoadBalancer] | None = None
 
 
+_NO_PROPERTIES = AllocationProperties()
+
 COSTS = ("cpu", "gpu", "ram", "network", "load_balancer", "pv", "shared", "external")
 ADJUSTED = ("cpu", "gpu", "ram", "network", "load_balancer", "pv")
 TEXTS = ("node", "namespace", "pod", "container", "controller", "controller_kind")
@@ -112,7 +114,7 @@ AMOUNTS = tuple(
 
 def to_rows(items: Sequence[Allocation], cluster: ClusterSettings) -> pa.RecordBatch:
     """Return the rows of `allocations` that the items make."""
-    properties = [item.properties for item in items]
+    properties = [item.properties or _NO_PROPERTIES for item in items]
     by_amount = {name: amounts(map(attrgetter(name), items)) for name in AMOUNTS}
     adjustments = {
         f"reported_{name}_adjustment": amounts(map(attrgetter(f"{name}_cost_adjustment"), items)) for name in ADJUSTED
@@ -186,5 +188,5 @@ KIND = Kind(
     cost_column="total_cost",
     decoder=msgspec.json.Decoder(dict[str, Allocation]),
     to_rows=to_rows,
-    cluster_of=lambda item: item.properties.cluster,
+    cluster_of=lambda item: item.properties.cluster if item.properties else None,
 )

@@ -1,9 +1,15 @@
 """The fault matrix: every way in which the old exporter lost, halved or blocked days, against a live server."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
-from datetime import date, timedelta
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -22,6 +28,7 @@ from kubecost_pipelines_tests.clusters.api_server import (
     page,
     serving,
 )
+from kubecost_pipelines_tests.s3 import S3Server
 
 TODAY = date(2026, 10, 6)
 DAYS = [date(2026, 10, number) for number in range(2, 6)]
@@ -74,26 +81,31 @@ def run(cluster: Days, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Calla
     """Run the command on settings that may be changed."""
 
     def export(*, force: bool = False, dry_run: bool = False, **changed: Any) -> int:
-        settings: dict[str, Any] = {
-            "lake": (tmp_path / "lake").as_uri(),
-            "start_date": "2026-10-01",
-            "clusters": [
-                {
-                    "name": "prod", "endpoint": cluster.endpoint, "max_attempts": "3", "read_timeout_seconds": "0.5",
-                    "provider": "aws", "account": "111122223333", "region": "eu-west-3", "flavour": "kubecost",
-                }
-            ],
-            "export": {"location": (tmp_path / "out").as_uri(), "source": "estimates"},
-        }  # fmt: skip
-        for name, value in changed.items():
-            place = settings["clusters"][0] if name in ("name", "retention_days", "flavour") else settings["export"]
-            place[name] = value
         file = tmp_path / "settings.yaml"
-        file.write_text(json.dumps(settings))
+        file.write_text(json.dumps(settings_of(cluster, tmp_path, **changed)))
         monkeypatch.setenv(CONFIG_VARIABLE, str(file))
         return run_export([], Options(force=force, dry_run=dry_run, today=TODAY))
 
     return export
+
+
+def settings_of(cluster: Days, folder: Path, **changed: Any) -> dict[str, Any]:
+    """Return settings that export estimates into a folder, with some of the cluster's or the export's changed."""
+    settings: dict[str, Any] = {
+        "lake": (folder / "lake").as_uri(),
+        "start_date": "2026-10-01",
+        "clusters": [
+            {
+                "name": "prod", "endpoint": cluster.endpoint, "max_attempts": "3", "read_timeout_seconds": "0.5",
+                "provider": "aws", "account": "111122223333", "region": "eu-west-3", "flavour": "kubecost",
+            }
+        ],
+        "export": {"location": (folder / "out").as_uri(), "source": "estimates"},
+    }  # fmt: skip
+    for name, value in changed.items():
+        place = settings["clusters"][0] if name in ("name", "retention_days", "flavour") else settings["export"]
+        place[name] = value
+    return settings
 
 
 def files(folder: Path) -> dict[str, int]:
@@ -162,6 +174,82 @@ def test_a_field_that_is_gone_and_properties_that_are_null_are_no_failure(
     assert run() == 0
     [file] = (tmp_path / "out").rglob("2026-10-02*")
     assert pq.read_table(file).column("cpuCoreHours").to_pylist() == [0.0] * 4
+
+
+def test_an_allocation_without_properties_a_fraction_of_a_second_and_a_new_field_are_no_failure(
+    cluster: Days, run: Callable[..., int], tmp_path: Path
+) -> None:
+    first, second, *_ = cluster.days[DAYS[0]].values()
+    first |= {"properties": None, "start": "2026-10-02T00:00:00.25Z"}
+    second["quantumCost"] = 1.5
+
+    assert run() == 0
+    [file] = (tmp_path / "out").rglob("2026-10-02*")
+    rows = pq.read_table(file).to_pylist()
+    assert [row["properties.namespace"] for row in rows] == ["", "shop", "shop", "shop"]
+    assert sum(row["totalCost"] for row in rows) == pytest.approx(3.0)
+
+
+def test_a_process_that_is_killed_in_its_upload_leaves_nothing_and_the_next_one_heals(
+    cluster: Days, s3: S3Server, bucket: str, tmp_path: Path
+) -> None:
+    today = datetime.now(UTC).date()
+    cluster.days = {day: a_day(day) for day in (today - timedelta(days=number) for number in (1, 2))}
+    command = [str(Path(sys.executable).parent / "kubecost-pipelines"), "export"]
+
+    with _hanging_bucket() as (endpoint, is_uploading, methods):
+        content = settings_of(cluster, tmp_path, location=f"s3://{bucket}", identity=_identity(endpoint))
+        (tmp_path / "settings.yaml").write_text(json.dumps(content))
+        environment = {**os.environ, CONFIG_VARIABLE: str(tmp_path / "settings.yaml")}
+        with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
+            assert is_uploading.wait(120)
+            process.kill()
+    content["export"]["identity"] = _identity(s3.endpoint)
+    (tmp_path / "settings.yaml").write_text(json.dumps(content))
+    healed = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    # One request for the file: had it been an upload in parts, they would lie about.
+    assert methods == ["GET", "PUT"]
+    assert healed.returncode == 0, healed.stdout
+    assert healed.stdout.count("ok  ") == 2
+    found = s3.client().list_objects_v2(Bucket=bucket)["Contents"]
+    assert [one["Key"].rpartition("/")[2][:10] for one in found] == sorted(str(day) for day in cluster.days)
+
+
+def _identity(endpoint: str) -> dict[str, str]:
+    return {"endpoint": endpoint, "region": "us-east-1", "access_key_id": "k", "secret_access_key": "s"}
+
+
+@contextmanager
+def _hanging_bucket() -> Iterator[tuple[str, Event, list[str]]]:
+    """A bucket that is empty, and never says that it has taken a file."""
+    is_uploading, is_over, methods = Event(), Event(), list[str]()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            methods.append("GET")
+            body = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_PUT(self) -> None:
+            methods.append("PUT")
+            is_uploading.set()
+            is_over.wait()
+
+        def handle_expect_100(self) -> bool:
+            return True
+
+        def log_message(self, *_: Any) -> None:
+            """Keep the test's output clean."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", is_uploading, methods
+        is_over.set()
+        server.shutdown()
 
 
 def test_a_bucket_that_refuses_fails_the_day_and_leaves_nothing_behind(
