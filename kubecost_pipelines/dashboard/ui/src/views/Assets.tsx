@@ -9,7 +9,7 @@ import { toSeries } from "../charts/series";
 import { type BilledState, Reconciled } from "../components/Badge";
 import { Panel } from "../components/Panel";
 import { Choice, Segments } from "../components/Segments";
-import { Stat } from "../components/Stat";
+import { Stat, Stats } from "../components/Stat";
 import { type Column, saveTable, Table } from "../components/Table";
 import { cost, count, daysOf, displayName, isNothing, plural, share, signedCost } from "../format";
 import { RULES } from "../rules";
@@ -67,12 +67,12 @@ export default function Assets({ context, query, window }: ViewProps) {
   const words = new URLSearchParams({ view: "assets", window: parameters.window, ...(type ? { type } : {}), ...(cluster ? { cluster } : {}) });
   return (
     <>
-      <dl class="stats">
+      <Stats answers={[total]}>
         <Stat label="Assets cost" figure={cost(whole, context.currency)} note={plural(rows.length, "asset")} />
         <Stat label="The clusters estimated" figure={cost(whole - adjustment, context.currency)} note="before reconciliation" />
         <Stat label="Moved to the bill by" figure={signedCost(adjustment, context.currency)} note={whole - adjustment ? `${share(Math.abs(adjustment) / (whole - adjustment))} of the estimate` : ""} />
         <Stat label="Found on a bill" figure={seen.length ? share(found.length / seen.length) : "–"} note={`${count(found.length)} of ${plural(seen.length, "asset")} that clusters report`} {...(seen.length && found.length / seen.length < 0.9 ? { tone: "warn" as const } : {})} />
-      </dl>
+      </Stats>
       <Panel
         title="What do the clusters’ assets cost per day?"
         answers={[daily]}

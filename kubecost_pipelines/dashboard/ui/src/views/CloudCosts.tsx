@@ -9,7 +9,7 @@ import { toSeries } from "../charts/series";
 import { Spark } from "../charts/Spark";
 import { Panel } from "../components/Panel";
 import { Choice } from "../components/Segments";
-import { Stat } from "../components/Stat";
+import { Stat, Stats } from "../components/Stat";
 import { type Column, saveTable, Table } from "../components/Table";
 import { cost, daysOf, displayName, isSpecial, plural, share } from "../format";
 import { type CloudCostSets, type Metric, METRICS } from "../types";
@@ -65,12 +65,12 @@ export default function CloudCosts({ context, query, window }: ViewProps) {
   return (
     <>
       <Filters query={query} />
-      <dl class="stats">
+      <Stats answers={[answer]}>
         <Stat label={`${METRICS[metric]} cost`} figure={money(whole)} note={plural(rows.length, title)} />
         <Stat label="Kubernetes" figure={money(kubernetes)} note={whole ? `${share(kubernetes / whole)} of the bill` : ""} />
         <Stat label="Everything else" figure={money(whole - kubernetes)} note={whole ? `${share(1 - kubernetes / whole)} of the bill` : ""} />
         {untagged !== null && <Stat label={`Without ${title}`} figure={money(untagged)} note={whole ? `${share(untagged / whole)} of the bill` : ""} />}
-      </dl>
+      </Stats>
       <Panel
         title={`What is billed per day, by ${title}?`}
         answers={[answer]}

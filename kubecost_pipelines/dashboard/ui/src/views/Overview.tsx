@@ -9,7 +9,7 @@ import { toSeries } from "../charts/series";
 import { Badge } from "../components/Badge";
 import { Panel } from "../components/Panel";
 import { Segments } from "../components/Segments";
-import { Stat } from "../components/Stat";
+import { Stat, Stats } from "../components/Stat";
 import { type Column, saveTable, Table } from "../components/Table";
 import { addDays, change, cost, daysBetween, daysOf, displayName, monthName, plural, share, shortDay } from "../format";
 import type { Conservation, Spend } from "../types";
@@ -39,7 +39,7 @@ export default function Overview({ context, query, window }: ViewProps) {
   const columns = useMemo(() => dailyColumns(), []);
   return (
     <>
-      <Headline context={context} window={window} rows={rows} />
+      <Headline context={context} window={window} spend={spend} />
       <Panel
         title={`What is spent per day, by ${by}?`}
         note="In clusters as billed once a day is settled; before, nodes at their latest billed price and the rest as estimated. Everything else as billed, effective cost."
@@ -88,7 +88,8 @@ export function useProvisional(settledUntil: string | null): (day: string) => bo
   return useMemo(() => (day: string) => !settledUntil || day > settledUntil, [settledUntil]);
 }
 
-function Headline({ context, window, rows }: { context: ViewProps["context"]; window: Window; rows: readonly Row[] }) {
+function Headline({ context, window, spend }: { context: ViewProps["context"]; window: Window; spend: { readonly data?: Spend } }) {
+  const rows = spend.data?.rows ?? [];
   const sum = (some: readonly Row[]) => some.reduce((total, row) => total + row.cost, 0);
   const total = sum(rows);
   const inClusters = sum(rows.filter((row) => row.is_in_cluster));
@@ -99,7 +100,7 @@ function Headline({ context, window, rows }: { context: ViewProps["context"]; wi
   const behind = last ? daysBetween(last, context.today) - 1 : 0;
   const money = (value: number) => cost(value, context.currency);
   return (
-    <dl class="stats">
+    <Stats answers={[spend]}>
       <Stat label="Total" figure={money(total)} note={days ? `${money(total / days)} a day over ${plural(days, "day")}` : "no day yet"} />
       <Stat label="In clusters" figure={money(inClusters)} note={total ? `${share(inClusters / total)} of the total` : ""} />
       <Stat label="Out of clusters" figure={money(total - inClusters)} note={total ? `${share(1 - inClusters / total)} of the total` : ""} />
@@ -110,12 +111,13 @@ function Headline({ context, window, rows }: { context: ViewProps["context"]; wi
       />
       <Stat
         label="Fresh up to"
+        isKnown
         figure={last ? shortDay(last) : "–"}
         note={behind < 1 ? "yesterday is complete" : `${plural(behind, "day")} behind`}
         {...(behind > 1 ? { tone: "warn" as const } : {})}
       />
       {gaps > 0 && rows.length > 0 && <Stat label="Days without costs" figure={String(gaps)} note={<a href={toView("connections")}>see which are missing</a>} tone="warn" />}
-    </dl>
+    </Stats>
   );
 }
 

@@ -134,7 +134,7 @@ function billColumns(currency: string): Column<BillRow>[] {
   return [
     { title: "Meter", value: (row) => row.sku_meter, show: (row) => row.sku_meter || <span class="faint">–</span> },
     { title: "Service", value: (row) => row.service_name, isMinor: true },
-    { title: "Charge", value: (row) => row.charge_type || row.charge_category },
+    { title: "Charge", isLeast: true, value: (row) => row.charge_type || row.charge_category },
     { title: "Bill", value: (row) => row.provider_key, isMinor: true },
     { title: "Lines", isNumber: true, isMinor: true, value: (row) => row.line_items },
     { title: "List", isNumber: true, isMinor: true, value: (row) => row.list_cost, show: (row) => cost(Number(row.list_cost), currency) },

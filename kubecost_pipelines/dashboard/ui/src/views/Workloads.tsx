@@ -11,7 +11,7 @@ import { type BilledState, Reconciled } from "../components/Badge";
 import { Icon } from "../components/Icon";
 import { Panel } from "../components/Panel";
 import { Choice } from "../components/Segments";
-import { Stat } from "../components/Stat";
+import { Stat, Stats } from "../components/Stat";
 import { type Column, saveTable, Table } from "../components/Table";
 import { cost, count, daysOf, displayName, isNothing, isSpecial, share, signedCost } from "../format";
 import type { Allocation, Steps } from "../types";
@@ -87,12 +87,12 @@ export default function Workloads({ context, query, window }: ViewProps) {
   return (
     <>
       <Filters query={query} />
-      <dl class="stats">
+      <Stats answers={[total]}>
         <Stat label="Workloads cost" figure={money(whole)} note={`${count(rows.filter((row) => !isSpecial(row.name)).length)} by ${group.replace("label:", "label ")}`} />
         <Stat label="Idle" figure={money(idleCost)} note={idle === "apart" ? (whole ? `${share(idleCost / whole)} of the cost` : "") : IDLE.find(([key]) => key === idle)?.[1]} />
         <Stat label="Efficiency" figure={requested ? share(used / requested) : "–"} note="used ÷ requested, by cost of CPU and RAM" />
         <Stat label="Moved to the bill by" figure={signedCost(sum((row) => row.adjustment), context.currency)} note="adjustment of the estimates" />
-      </dl>
+      </Stats>
       <Panel
         title={`What does each ${group.replace("label:", "label ")} cost per day?`}
         answers={[daily]}
