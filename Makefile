@@ -5,7 +5,7 @@ DEMO := .demo
 export DAGSTER_DISABLE_TELEMETRY := yes
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test check docs bench bench-status bench-kills components clean dashboard screenshots
+.PHONY: help setup demo dev test check docs bench bench-status bench-serving bench-kills components clean dashboard screenshots
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ screenshots: .venv/ready ## Take the pictures of README.md (needs Chromium)
 
 bench-status: .venv/ready ## Time `status` for 100 bills × 3 years
 	@$(BIN)/python -m benchmarks.status
+
+bench-serving: .venv/ready ## Time questions to `serve` about a year of 20,000 workloads a day
+	@$(BIN)/python -m benchmarks.serving
 
 bench-kills: .venv/ready ## Kill 25 run workers while they write, and look at the lake
 	@$(BIN)/python -W ignore -m benchmarks.kills

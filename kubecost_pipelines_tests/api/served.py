@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -119,13 +119,18 @@ class Server:
 
 @contextmanager
 def serve(
-    lake: Path, *, tokens: Mapping[Role, str] | None = None, is_limited: bool = False, **settings: Any
+    lake: Path,
+    *,
+    tokens: Mapping[Role, str] | None = None,
+    is_limited: bool = False,
+    clock: Callable[[], datetime] = lambda: NOW,
+    **settings: Any,
 ) -> Iterator[Server]:
     """Serve a lake on the loopback for as long as the context lasts, its store built."""
     deployment = Settings.model_validate({"lake": lake.as_uri(), "start_date": DAY, "label_keys": ["team"], **settings})
     serving = Serving(deployment, refresh_seconds=0)
     serving.refresh()
-    app = build_app(deployment, serving, tokens=tokens, is_limited=is_limited, clock=lambda: NOW)
+    app = build_app(deployment, serving, tokens=tokens, is_limited=is_limited, clock=clock)
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

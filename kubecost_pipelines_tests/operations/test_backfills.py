@@ -3,13 +3,17 @@
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
+import duckdb
 import pytest
 
 from kubecost_pipelines.core.window import DAY
+from kubecost_pipelines_tests.api.served import serve
 from kubecost_pipelines_tests.dagster_server import (
     ACCOUNT,
     YESTERDAY,
@@ -58,6 +62,44 @@ def test_rebuild_and_repair(dagster: DagsterServer) -> None:
     assert repaired.returncode == 0, repaired.stdout + repaired.stderr
     written = [day for day in DAYS if file_of(dagster, "cloud_billing", day).stat().st_mtime_ns != before[day]]
     assert written == DAYS[-2:]
+
+
+def test_over_http_a_rebuild_really_runs_and_its_figures_are_answered(dagster: DagsterServer) -> None:
+    store = {"provider": "aws", "id": ACCOUNT, "export": (dagster.home.parent / "bills" / "cur").as_uri()}
+    settings: dict[str, Any] = {"start_date": DAYS[0], "cloud_stores": [store], "dagster_url": dagster.url}
+    written = {day: file_of(dagster, "cloud_billing", day).stat().st_mtime_ns for day in DAYS}
+    with serve(dagster.lake, clock=lambda: datetime.now(UTC), **settings) as server:
+        unconfirmed = server.get("/model/etl/asset/cloud/rebuild", provider=ACCOUNT)
+        started = server.get("/model/etl/asset/cloud/rebuild", commit="true", provider=ACCOUNT)
+        meanwhile = server.get("/model/cloudCost/repair", window="3d")
+
+        backfill = started.json()["backfill"]
+        ended = _wait_for(dagster, backfill["id"])
+        server.serving.refresh()
+        window = f"{DAYS[0]}T00:00:00Z,{YESTERDAY + DAY}T00:00:00Z"
+        [answered] = server.data("/model/cloudCost", window=window, aggregate="provider", accumulate="true")["sets"]
+
+    assert (unconfirmed.status_code, started.status_code, meanwhile.status_code) == (400, 200, 409)
+    assert backfill["link"].startswith(dagster.url)
+    assert backfill["link"].endswith(backfill["id"])
+    assert (backfill["firstDay"], backfill["lastDay"]) == (str(DAYS[0]), str(DAYS[-1]))
+    assert ended == "COMPLETED_SUCCESS"
+    assert all(file_of(dagster, "cloud_billing", day).stat().st_mtime_ns > written[day] for day in DAYS)
+    files = [str(file_of(dagster, "cloud_billing", day)) for day in DAYS]
+    with duckdb.connect() as engine:
+        [(billed,)] = engine.execute(f"SELECT sum(effective_cost) FROM read_parquet({files})").fetchall()
+    assert answered["cloudCosts"]["AWS"]["amortizedNetCost"]["cost"] == pytest.approx(float(billed), abs=1e-6)
+    assert billed > 0
+
+
+def _wait_for(dagster: DagsterServer, backfill: str) -> str:
+    """Return how a backfill ended."""
+    deadline = time.monotonic() + 240
+    with dagster.instance() as instance:
+        while (found := instance.get_backfill(backfill)) and not found.status.value.startswith(("COMPLETED", "FAILED")):
+            assert time.monotonic() < deadline, f"{backfill} does not end: {found.status}"
+            time.sleep(1)
+        return str(found.status.value) if found else "gone"
 
 
 def test_a_backfill_that_fails_says_which_asset_and_where_to_read_why(dagster: DagsterServer) -> None:
