@@ -18,8 +18,9 @@ from kubecost_pipelines.defs.connection_status import build_connection_status, b
 from kubecost_pipelines.defs.export_schedule import build_export_schedule
 from kubecost_pipelines.defs.external_costs import build_external_costs
 from kubecost_pipelines.defs.glue_partitions import build_glue_partitions
-from kubecost_pipelines.defs.in_cluster import build_allocations, build_in_cluster_assets
+from kubecost_pipelines.defs.in_cluster import build_allocations, build_allocations_hourly, build_in_cluster_assets
 from kubecost_pipelines.defs.reconciled_allocations import build_reconciled_allocations
+from kubecost_pipelines.defs.reconciled_allocations_hourly import build_reconciled_allocations_hourly
 from kubecost_pipelines.defs.reconciliation import build_cloud_assets, build_reconciled_assets
 from kubecost_pipelines.defs.schedules import build_collect_schedule, build_settle_schedule
 from kubecost_pipelines.defs.serving_store import build_serving_store
@@ -98,6 +99,9 @@ def _of_cluster(settings: Settings, cluster: ClusterSettings) -> Iterator[BuildO
     if settings.runs("allocations", cluster):
         yield build_allocations
         yield build_reconciled_allocations
+    if settings.has_hours(cluster):
+        yield build_allocations_hourly
+        yield build_reconciled_allocations_hourly
     if settings.export and settings.runs("export", cluster):
         yield partial(build_allocation_export, settings.export)
         if settings.export.glue:

@@ -29,6 +29,9 @@ RELATIVE_TOLERANCE = 1e-4
 ROUNDING_PER_ITEM = 1e-5
 """The APIs round each cost to five decimals, and their totals separately."""
 
+HOUR, LONGEST_HOUR = "1h", 61.0
+"""Step of hourly sets, and the most minutes of an item in one, which some servers round up."""
+
 _TOTALS = msgspec.json.Decoder(dict[str, Item])
 
 _EMPTY_CURE = (
@@ -37,6 +40,10 @@ _EMPTY_CURE = (
 )
 _SEVERAL_SETS_CURE = (
     "Its days do not start at midnight UTC: set the UTC offset of its Kubecost (`utcOffset`) to 0 and let it rebuild."
+)
+_NO_HOURS_CURE = (
+    "It no longer remembers the hours of that day: Kubecost keeps far fewer of them than days. Let it keep more "
+    "(`ETL_HOURLY_STORE_DURATION_HOURS`), or collect with `step: 1d`."
 )
 _UNKNOWN_CURE = "Check `flavour`; if it is right, this version of the API is new to us: upgrade, or report it."
 _TOTAL_CURE = (
@@ -120,6 +127,20 @@ class ClusterClient:
             question, lambda: self._fetch(allocations.KIND, question, day, destination, verify_total=verify)
         )
 
+    def fetch_hourly_allocations(self, day: date, destination: Path) -> FetchedDay:
+        """Write a day's workload costs hour by hour: the columns of `ALLOCATIONS`, whose `start` tells the hour.
+
+        Takes and raises what `fetch_allocations` does; a day whose items are longer than an hour is refused too.
+        """
+        destination.unlink(missing_ok=True)
+        flavour = self.probe()
+        params = {**flavour.allocation_params, "step": HOUR}
+        question = _ask(f"hourly allocations of {day}", flavour.allocation_path, day, params)
+        verify = self.cluster.verify_totals
+        return self._api.attempt(
+            question, lambda: self._fetch(allocations.KIND, question, day, destination, verify_total=verify)
+        )
+
     def fetch_totals(self, first: date, last: date) -> dict[date, float]:
         """Return what each day costs, the cluster's own adjustments included; days that it lacks are not there.
 
@@ -179,7 +200,7 @@ class ClusterClient:
         with open_day_file(destination, kind, self.cluster) as file:
             with self._api.open(question) as answer:
                 try:
-                    for items in self._read(question, answer, kind.decoder):
+                    for items in self._read(question, answer, kind.decoder, several_sets=_is_hourly(question)):
                         file.add(items.values())
                     file.flush()
                 except pa.ArrowInvalid as error:
@@ -197,7 +218,7 @@ class ClusterClient:
         *,
         several_sets: bool = False,
     ) -> Iterator[dict[str, Decoded]]:
-        """Yield the items of the one set that a day has, and refuse an answer that is no such thing."""
+        """Yield the items of the one set that a day has (or of its hours), and refuse what is no such answer."""
         reader = AnswerReader(answer.chunks, decoder)
         numbers = set()
         try:
@@ -230,6 +251,10 @@ class ClusterClient:
                 "none of them on that day",
                 _SEVERAL_SETS_CURE,
             )
+        if _is_hourly(question) and file.longest_minutes > LONGEST_HOUR:
+            raise self._api.error(
+                question, f"items of {file.longest_minutes:.0f} minutes where hours were asked for", _NO_HOURS_CURE
+            )
         if len(file.clusters) > 1:
             raise self._api.error(
                 question,
@@ -243,7 +268,7 @@ class ClusterClient:
         params = {**question.params, "aggregate": "cluster"}
         asked = Question(f"total of the {question.topic}", question.path, params)
         with self._api.open(asked) as answer:
-            for items in self._read(asked, answer, _TOTALS):
+            for items in self._read(asked, answer, _TOTALS, several_sets=_is_hourly(question)):
                 total += sum(item.reported_cost or 0.0 for item in items.values())
         if abs(total - file.reported_cost) > RELATIVE_TOLERANCE * abs(total) + ROUNDING_PER_ITEM * file.rows:
             raise TryAgainError(
@@ -251,6 +276,10 @@ class ClusterClient:
                 f"{total:.5f}",
                 _TOTAL_CURE,
             )
+
+
+def _is_hourly(question: Question) -> bool:
+    return question.params.get("step") == HOUR
 
 
 def _ask(topic: str, path: str, day: date, params: Mapping[str, str]) -> Question:

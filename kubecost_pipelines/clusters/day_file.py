@@ -32,6 +32,8 @@ class DayFile(Generic[AnyItem]):
         """Σ of the unadjusted estimates."""
         self.reported_cost = 0.0
         """Σ of the items' own `totalCost`, which the server's total must agree with."""
+        self.longest_minutes = 0.0
+        """Of one item."""
         self.skipped: Counter[str] = Counter()
         self.clusters: set[str] = set()
         """The clusters that the items belong to, as the server names them."""
@@ -63,6 +65,7 @@ class DayFile(Generic[AnyItem]):
         self.rows += len(items)
         self.total_cost += pc.sum(rows.column(self._kind.cost_column)).as_py()
         self.reported_cost += sum(item.reported_cost or 0.0 for item in items)
+        self.longest_minutes = max(self.longest_minutes, pc.max(rows.column("minutes")).as_py() or 0.0)
         self.clusters.update(filter(None, map(self._kind.cluster_of, items)))
         self.starts.extend(filter(None, [pc.min(rows.column("start")).as_py()]))
         self.ends.extend(filter(None, [pc.max(rows.column("end")).as_py()]))

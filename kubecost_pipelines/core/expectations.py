@@ -4,7 +4,7 @@ An expectation is an expression that returns its offenders, grouped for a reader
 `defs` runs them and reports them as asset checks.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
@@ -221,6 +221,37 @@ EXTERNAL_EXPECTATIONS = (
 )
 
 
+def expect_external_currency(currencies: Mapping[str, str]) -> Expectation:
+    """Return the expectation that external cost is in its cluster's currency.
+
+    Args:
+        currencies: cluster -> currency of its price list.
+    """
+
+    def offenders(external: ir.Table) -> ir.Table:
+        expected = [ibis.literal(name + "/" + currency) for name, currency in currencies.items()]
+        is_ours = external.cluster.isin(list(currencies))
+        rows = external.filter(is_ours & (external.cluster + "/" + external.billing_currency).notin(expected))
+        keys = ("cluster", "provider_key", "billing_currency")
+        return rows.group_by(keys).aggregate(rows=rows.count(), cost=rows.cost.sum())
+
+    return Expectation(
+        "external_currencies_agree",
+        "External cost is billed in the currency of its cluster's prices; what is not stays in this table, and is no "
+        "cost of a workload, for nothing is converted. Cure: let `currency` of the cluster be the bill's.",
+        offenders,
+    )
+
+
+EXTERNAL_COSTS_ARE_THERE = Expectation(
+    "external_costs_are_there",
+    "The day has its external_costs; without them no workload has external cost. Cure: materialise external_costs of "
+    "the day; this follows.",
+    lambda missing: missing,
+    severity="warn",
+)
+
+
 def _overcommitted(nodes: ir.Table) -> ir.Table:
     over = [nodes[f"{name}_used"] > nodes[f"{name}_capacity"] * 1.001 for name in ("cpu", "ram", "gpu")]
     found = nodes.filter(reduce(or_, over))
@@ -232,8 +263,8 @@ PRICE_EXPECTATIONS = {
     "lost": Expectation(
         "allocations_have_a_node",
         "Every workload ran on a node that is an asset. One that did not has nothing that it could cost: its estimate "
-        "is adjusted to 0. Cure: materialise in_cluster_assets of the day again; Fargate pods have no node, and are on "
-        "the bill as cloud assets.",
+        "is adjusted to 0. Cure: materialise in_cluster_assets of the day again. Fargate pods have no node: what AWS "
+        "bills for each is its external cost.",
         lambda lost: lost,
     ),
     "nodes": Expectation(

@@ -15,7 +15,8 @@ from kubecost_pipelines.core.tables import COST, ESTIMATE, EXTERNAL_COSTS, LABEL
 
 _TARGET = ("cluster", "namespace", "controller", "controller_kind", "service", "pod", "container")
 _RESOURCE = ("provider_key", "sub_account_id", "service_name", "resource_id", "provider_id", "billing_currency")
-_SEPARATOR = "\x1f"
+_FARGATE_POD = r"^arn:[^:]*:eks:[^:]*:[^:]*:pod/([^/]+)/([^/]+)/([^/]+)"
+"""Cluster, namespace and pod: Fargate bills each pod by itself, and no node of the cluster stands for it."""
 
 
 def labelled_costs(cloud_assets: Mapping[str, ir.Table], mapping: LabelMapping, cost_metric: str) -> ir.Table:
@@ -35,7 +36,8 @@ def labelled_costs(cloud_assets: Mapping[str, ir.Table], mapping: LabelMapping, 
 
 def _read_labels(provider_key: str, rows: ir.Table, mapping: LabelMapping, cost_metric: str) -> ir.Table:
     # Charges are many, kinds of labels few: sum first, then read the labels.
-    rows = rows.filter(reduce(or_, (rows.tags.contains(f'"{key}"') for key in mapping.keys)))
+    is_named = [rows.tags.contains(f'"{key}"') for key in mapping.keys]
+    rows = rows.filter(reduce(or_, (one.fill_null(False) for one in (*is_named, rows.resource_id.contains(":pod/")))))
     summed = rows.group_by("date", *_RESOURCE[1:], "tags").aggregate(
         billed_cost=rows.billed_cost.sum(),
         effective_cost=rows.effective_cost.sum(),
@@ -47,8 +49,12 @@ def _read_labels(provider_key: str, rows: ir.Table, mapping: LabelMapping, cost_
     null = ibis.null().cast("string")
     controllers = [names[name] for name in ("controller", *CONTROLLER_KINDS) if name in names]
     texts = {name: names.get(name, null) for name in ("cluster", "namespace", "service", "pod", "container")}
+    for group, name in enumerate(("cluster", "namespace", "pod"), start=1):
+        texts[name] = ibis.coalesce(found.resource_id.re_extract(_FARGATE_POD, group).nullif(""), texts[name])
+    is_pod = found.resource_id.re_search(_FARGATE_POD).fill_null(False)
     pairs = {label: _value(found, keys) for label, keys in mapping.labels.items()}
     used = [_key(found, keys) for keys in (*mapping.names.values(), *mapping.labels.values())]
+    used.append(ibis.ifelse(is_pod, "resource_id", None))
     labels = _as_map(pairs)
     named = found.mutate(
         **texts,
@@ -112,18 +118,23 @@ def _names(rows: ir.Table, what: str, name: ir.StringValue) -> ir.Table:
     return keyed.group_by(keys).aggregate(weight=keyed.total_cost.sum())
 
 
-def match_external(labelled: ir.Table, names: ir.Table, labels: Sequence[str]) -> ir.Table:
+def match_external(
+    labelled: ir.Table, names: ir.Table, labels: Sequence[str], clusters: Sequence[str] = ()
+) -> ir.Table:
     """Return the rows of `external_costs`, with `date`: each charge at the clusters where what it names ran.
 
     A charge that names no cluster, and a workload that ran in several, is split over them by what the workload cost
-    there; the shares add up to it to the last decimal. One that names nothing that ran stays whole.
+    there; the shares add up to it to the last decimal. One that names nothing that ran stays whole, at the cluster that
+    it names in any spelling.
 
     Args:
         labelled: what `labelled_costs` returns.
         names: what `names_of` returns.
         labels: the labels of workloads that the mapping has.
+        clusters: the names of our clusters.
     """
-    charges = labelled
+    spelt = [(same_name(labelled.cluster) == same_name(ibis.literal(one)), one) for one in clusters]
+    charges = labelled.mutate(cluster=ibis.cases(*spelt, else_=labelled.cluster)) if spelt else labelled
     specific = [
         *((charges[name].notnull(), name, charges[name]) for name in ("pod", "container", "controller", "service")),
         (charges.namespace.notnull(), "namespace", charges.namespace),

@@ -5,7 +5,7 @@ Types are written as Ibis writes them. `date` is the partition, in the path and 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -667,6 +667,35 @@ RECONCILED_ALLOCATIONS = Table(
     ),
 )
 
+ALLOCATIONS_HOURLY = replace(
+    ALLOCATIONS,
+    name="allocations_hourly",
+    description="Workload costs by the hour, as the cluster estimates them: what `step: 1h` collects beside the day. "
+    "`start` says which hour it is; amounts, costs and averages are those of the hour.",
+    grain="cluster × hour × container (and one idle row per node)",
+)
+
+RECONCILED_ALLOCATIONS_HOURLY = Table(
+    name="reconciled_allocations_hourly",
+    description="The rows of `reconciled_allocations` by the hour: each spread over the hours of the day by what it "
+    "used in them, idle by what they left. Amounts and costs are those of the hour; Σ of a row's hours is its day.",
+    grain="hour of the UTC day × row of `reconciled_allocations`",
+    key="cluster",
+    columns=(
+        Column("hour", "int64", "Hour of the UTC day, 0 to 23", sources=("allocations_hourly.start",)),
+        *_from(
+            "reconciled_allocations",
+            RECONCILED_ALLOCATIONS.columns,
+            *("cluster", "name", "node", "namespace", "pod", "container", "controller", "controller_kind"),
+            *("provider_id", "services", "labels", "minutes", "cpu_core_hours", "ram_byte_hours", "gpu_hours"),
+            *("pv_byte_hours", "network_transfer_bytes", "network_receive_bytes"),
+            *(f"{name}_{end}" for name in ADJUSTED_RESOURCES for end in ("cost", "cost_adjustment")),
+            *("shared_cost", "external_cost", "total_cost", "currency"),
+            *("allocation_type", "is_reconciled", "is_settled", "cost_basis"),
+        ),
+    ),
+)
+
 TABLES = (
     CONNECTION_STATUS,
     CLOUD_BILLING,
@@ -679,4 +708,6 @@ TABLES = (
     ASSET_COSTS,
     EXTERNAL_COSTS,
     RECONCILED_ALLOCATIONS,
+    ALLOCATIONS_HOURLY,
+    RECONCILED_ALLOCATIONS_HOURLY,
 )

@@ -1,4 +1,4 @@
-"""Tracing: which assets a workload pays, and for which share of each.
+"""Tracing: which assets a workload pays, and for which share of each; and whose the rest is.
 
 The same prices as in `allocating`, one row per workload's part of an asset instead of one per workload.
 """
@@ -10,6 +10,7 @@ import ibis.expr.types as ir
 
 from kubecost_pipelines.core.allocating import HOURS, find_nodes, network_share, workloads
 from kubecost_pipelines.core.attaching import Attachments, Kind, find_assets, list_entries
+from kubecost_pipelines.core.unused import IDLE, SHARED, UNMOUNTED, namespace_of
 from kubecost_pipelines.core.workload_costs import Prices
 
 UNITS = {
@@ -22,6 +23,7 @@ UNITS = {
     "bytes": "bytes",
     "minutes": "minutes",
     "rows": "workloads",
+    "shared": "assets",
 }
 """Unit of `amount` and `whole`, by resource; for traffic by what it is shared."""
 
@@ -47,8 +49,83 @@ def trace(allocations: ir.Table, prices: Prices) -> ir.Table:
         _of_network(on_nodes),
         *(_of_entries(rows, one) for one in (prices.volumes, prices.load_balancers)),
     ]
-    found = reduce(ir.Table.union, parts)
-    grouped = found.group_by("date", "asset_id", "resource", "unit").aggregate(
+    return _summed(reduce(ir.Table.union, parts), ())
+
+
+def trace_unused(prices: Prices) -> ir.Table:
+    """Return which part of each asset is idle, unmounted or shared: as `trace`, with `namespace` and `pod`.
+
+    Args:
+        prices: of the whole cluster.
+    """
+    nodes, volumes, balancers = prices.nodes, prices.volumes.assets, prices.load_balancers.assets
+    volumes, balancers = volumes.filter(volumes.unused_share > 0), balancers.filter(balancers.unused_share > 0)
+    parts = [
+        _part(
+            nodes,
+            name,
+            asset_id=nodes.node_id,
+            amount=nodes[f"{name}_idle_hours"],
+            whole=ibis.greatest(nodes[f"{name}_capacity"], nodes[f"{name}_used"]),
+            estimate=nodes[f"{name}_idle_estimate"],
+            total_cost=nodes[f"{name}_idle"],
+            **_named(IDLE, None),
+        )
+        for name in HOURS
+    ]
+    parts += [
+        _part(
+            assets,
+            name,
+            asset_id=assets.asset_id,
+            unit=ibis.literal(unit),
+            amount=amount,
+            whole=whole,
+            estimate=assets.unused_estimate,
+            total_cost=assets.unused_cost,
+            **_named(namespace, UNMOUNTED),
+        )
+        for assets, name, unit, amount, whole, namespace in (
+            (
+                volumes,
+                "pv",
+                UNITS["pv"],
+                volumes.unused_amount,
+                volumes.used + volumes.unused_amount,
+                volumes.claim_namespace.fill_null(UNMOUNTED),
+            ),
+            (
+                balancers,
+                "load_balancer",
+                UNITS["shared"],
+                balancers.unused_share,
+                ibis.literal(1.0),
+                namespace_of(balancers).fill_null(UNMOUNTED),
+            ),
+        )
+    ]
+    shared = prices.shared
+    parts.append(
+        _part(
+            shared,
+            "shared",
+            asset_id=shared.asset_id,
+            amount=ibis.literal(1.0),
+            whole=ibis.literal(1.0),
+            estimate=shared.total_cost,
+            total_cost=shared.total_cost,
+            **_named(SHARED, None),
+        )
+    )
+    return _summed(reduce(ir.Table.union, parts), ("namespace", "pod"))
+
+
+def _named(namespace: str | ir.StringValue, pod: str | None) -> dict[str, ir.Value]:
+    return {"namespace": ibis.literal(namespace) if isinstance(namespace, str) else namespace, "pod": ibis.literal(pod)}
+
+
+def _summed(found: ir.Table, keys: tuple[str, ...]) -> ir.Table:
+    grouped = found.group_by("date", "asset_id", "resource", "unit", *keys).aggregate(
         amount=found.amount.sum(),
         whole=found.whole.max(),
         estimate=found.estimate.sum(),
@@ -63,7 +140,8 @@ def _part(rows: ir.Table, resource: str, **values: ir.Value) -> ir.Table:
     plain = {"resource": ibis.literal(resource), "unit": ibis.literal(UNITS.get(resource, "")), **values}
     plain |= {name: plain[name].fill_null(0.0).cast("float64") for name in ("amount", "estimate", "total_cost")}
     names = ("asset_id", "resource", "unit", "amount", "whole", "estimate", "total_cost")
-    return rows.select("date", **{name: plain[name] for name in names})
+    more = {name: plain[name].cast("string") for name in ("namespace", "pod") if name in plain}
+    return rows.select("date", **{name: plain[name] for name in names}, **more)
 
 
 def _of_node(rows: ir.Table, name: str) -> ir.Table:

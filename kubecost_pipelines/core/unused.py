@@ -77,7 +77,7 @@ def unmounted_rows(volumes: Attachments) -> ir.Table:
 def unserved_rows(load_balancers: Attachments) -> ir.Table:
     """Return one row per load balancer that no pod stands behind; OpenCost calls that unmounted as well."""
     idle = load_balancers.assets.filter(load_balancers.assets.unused_share > 0)
-    namespace = ibis.ifelse(idle.name.contains("/"), idle.name.re_replace("/.*", ""), None)
+    namespace = namespace_of(idle)
     return _special(
         idle,
         "unmounted",
@@ -88,6 +88,12 @@ def unserved_rows(load_balancers: Attachments) -> ir.Table:
             "total_cost": idle.unused_cost,
         },
     )
+
+
+def namespace_of(load_balancers: ir.Table) -> ir.StringValue:
+    """Return the namespace of a load balancer's service; null where its name tells none."""
+    name = load_balancers.name
+    return ibis.ifelse(name.contains("/"), name.re_replace("/.*", ""), None)
 
 
 def _unmounted(assets: ir.Table, namespace: ir.StringValue, what: ir.StringValue) -> dict[str, ir.Value]:

@@ -6,7 +6,7 @@ import dagster as dg
 import ibis
 import ibis.expr.types as ir
 
-from kubecost_pipelines.core.expectations import EVERY_BILL_IS_THERE, EXTERNAL_EXPECTATIONS
+from kubecost_pipelines.core.expectations import EVERY_BILL_IS_THERE, EXTERNAL_EXPECTATIONS, expect_external_currency
 from kubecost_pipelines.core.external_costs import labelled_costs, match_external, names_of
 from kubecost_pipelines.core.tables import ALLOCATIONS, CLOUD_ASSETS, EXTERNAL_COSTS
 from kubecost_pipelines.core.window import Window
@@ -25,6 +25,8 @@ def build_external_costs(settings: Settings) -> dg.AssetsDefinition:
         ALLOCATIONS.name: [asset_key(ALLOCATIONS, cluster.name) for cluster in clusters],
     }
     key = asset_key(EXTERNAL_COSTS)
+    currencies = {cluster.name: cluster.currency for cluster in clusters}
+    expectations = (*EXTERNAL_EXPECTATIONS, expect_external_currency(currencies))
 
     @daily_asset(
         settings,
@@ -32,7 +34,7 @@ def build_external_costs(settings: Settings) -> dg.AssetsDefinition:
         [],
         deps=deps,
         group="costs",
-        check_specs=[check_spec(key, one) for one in (*EXTERNAL_EXPECTATIONS, EVERY_BILL_IS_THERE)],
+        check_specs=[check_spec(key, one) for one in (*expectations, EVERY_BILL_IS_THERE)],
     )
     def external_costs(context: dg.AssetExecutionContext, workbench: dg.ResourceParam[Workbench]) -> Materialized:
         with workbench.open() as tools:
@@ -42,7 +44,7 @@ def build_external_costs(settings: Settings) -> dg.AssetsDefinition:
                 bills = {str(store.key): store.key.parts for store in stores}
                 missing = name_missing(tools, report, EVERY_BILL_IS_THERE, CLOUD_ASSETS, bills, month.days)
                 staged = tools.lake.stage(EXTERNAL_COSTS, _external(tools, month), tools.engine)
-                for expectation in EXTERNAL_EXPECTATIONS:
+                for expectation in expectations:
                     report.check(expectation, staged.rows)
                 report.metadata["external_cost"] = as_table(_by_name(staged.rows).to_pyarrow().to_pylist())
                 details = {day: {STATE: report.state_of(day), **missing.get(day, {})} for day in month.days}
@@ -69,7 +71,8 @@ def _external(tools: Tools, month: Window) -> ir.Table:
     ]
     nothing = tools.lake.read(ALLOCATIONS, [], [], tools.engine).select(*_READ)
     names = tools.keep(names_of(reduce(ir.Table.union, ran, nothing), labels))
-    return match_external(labelled, names, labels)
+    clusters = [cluster.name for cluster in tools.settings.clusters]
+    return match_external(labelled, names, labels, clusters)
 
 
 _READ = (

@@ -1,4 +1,4 @@
-"""in_cluster_assets and allocations: what one cluster believes it costs, day by day."""
+"""in_cluster_assets, allocations and allocations_hourly: what one cluster believes it costs, day by day."""
 
 from collections.abc import Callable
 from datetime import date
@@ -8,7 +8,7 @@ import dagster as dg
 
 from kubecost_pipelines.clusters import ClusterClient, ClusterError, FetchedDay
 from kubecost_pipelines.core.expectations import ALLOCATION_EXPECTATIONS, ASSET_EXPECTATIONS, Expectation
-from kubecost_pipelines.core.tables import ALLOCATIONS, IN_CLUSTER_ASSETS, Table
+from kubecost_pipelines.core.tables import ALLOCATIONS, ALLOCATIONS_HOURLY, IN_CLUSTER_ASSETS, Table
 from kubecost_pipelines.defs.describing import asset_key, check_spec, daily_asset, of_cluster
 from kubecost_pipelines.defs.reporting import Materialized, Report, window_of
 from kubecost_pipelines.defs.workbench import Tools, Workbench
@@ -26,6 +26,12 @@ def build_in_cluster_assets(settings: Settings, cluster: ClusterSettings) -> dg.
 def build_allocations(settings: Settings, cluster: ClusterSettings) -> dg.AssetsDefinition:
     """Build the asset with a cluster's workload costs."""
     return _build(settings, cluster, ALLOCATIONS, ClusterClient.fetch_allocations, ALLOCATION_EXPECTATIONS)
+
+
+def build_allocations_hourly(settings: Settings, cluster: ClusterSettings) -> dg.AssetsDefinition:
+    """Build the asset with a cluster's workload costs hour by hour."""
+    fetch = ClusterClient.fetch_hourly_allocations
+    return _build(settings, cluster, ALLOCATIONS_HOURLY, fetch, ALLOCATION_EXPECTATIONS)
 
 
 def _build(

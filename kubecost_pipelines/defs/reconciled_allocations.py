@@ -12,6 +12,7 @@ import ibis.expr.types as ir
 
 from kubecost_pipelines.core.expectations import (
     DISTRIBUTIONS_ARE_ZERO_SUM,
+    EXTERNAL_COSTS_ARE_THERE,
     PRICE_EXPECTATIONS,
     RECONCILED_ALLOCATION_EXPECTATIONS,
     Expectation,
@@ -27,6 +28,7 @@ from kubecost_pipelines.core.tables import (
 )
 from kubecost_pipelines.core.workload_costs import Prices, price_assets, reconcile_allocations
 from kubecost_pipelines.defs.charts import waterfall
+from kubecost_pipelines.defs.completeness import name_missing
 from kubecost_pipelines.defs.describing import asset_key, check_spec, daily_asset, of_cluster
 from kubecost_pipelines.defs.reporting import SHOWN, STATE, Materialized, Report, as_table, window_of
 from kubecost_pipelines.defs.workbench import Tools, Workbench
@@ -66,7 +68,8 @@ def build_reconciled_allocations(settings: Settings, cluster: ClusterSettings) -
         EXTERNAL_COSTS.name: [asset_key(EXTERNAL_COSTS)],
     }
     about_rows = (*RECONCILED_ALLOCATION_EXPECTATIONS, expect_billed(settings.minimum_coverage))
-    expectations = (CLUSTER_IS_CONSERVED, DISTRIBUTIONS_ARE_ZERO_SUM, *PRICE_EXPECTATIONS.values(), *about_rows)
+    about_day = (CLUSTER_IS_CONSERVED, DISTRIBUTIONS_ARE_ZERO_SUM, EXTERNAL_COSTS_ARE_THERE)
+    expectations = (*about_day, *PRICE_EXPECTATIONS.values(), *about_rows)
     key = asset_key(RECONCILED_ALLOCATIONS, cluster.name)
 
     @daily_asset(
@@ -128,7 +131,8 @@ def _write(
 ) -> None:
     assets = tools.lake.read(ASSET_COSTS, [], days, tools.engine)
     external = tools.lake.read(EXTERNAL_COSTS, [], days, tools.engine)
-    external = external_rows(external.filter(external.cluster == cluster.name), tools.settled(days))
+    is_ours = (external.cluster == cluster.name) & (external.billing_currency == cluster.currency)
+    external = external_rows(external.filter(is_ours), tools.settled(days))
     staged, prices = stage_workload_costs(tools, cluster.name, days, assets, external)
     summary = staged.summary
     _prove_conservation(summary, prices.assets, cluster, report)
@@ -139,7 +143,9 @@ def _write(
     for policy in POLICIES.values():
         report.check(DISTRIBUTIONS_ARE_ZERO_SUM, zero_sum_gaps(summary, share(summary, policy)))
     _tell(report, summary)
-    states = {day: {STATE: report.state_of(day)} for day in days}
+    sources: dict[str, Sequence[str]] = {EXTERNAL_COSTS.name: []}
+    missing = name_missing(tools, report, EXTERNAL_COSTS_ARE_THERE, EXTERNAL_COSTS, sources, days)
+    states = {day: {STATE: report.state_of(day), **missing.get(day, {})} for day in days}
     report.add(tools.lake.publish(staged, [cluster.name], days, details=states))
 
 

@@ -9,7 +9,15 @@ from datetime import date, timedelta
 
 import dagster as dg
 
-from kubecost_pipelines.core.tables import ALLOCATIONS, ASSET_COSTS, IN_CLUSTER_ASSETS, RECONCILED_ASSETS, TABLES, Table
+from kubecost_pipelines.core.tables import (
+    ALLOCATIONS,
+    ALLOCATIONS_HOURLY,
+    ASSET_COSTS,
+    IN_CLUSTER_ASSETS,
+    RECONCILED_ASSETS,
+    TABLES,
+    Table,
+)
 from kubecost_pipelines.core.window import DAY, Window
 from kubecost_pipelines.defs.describing import asset_key, utc_days
 from kubecost_pipelines.defs.reporting import PROVISIONAL, STATE
@@ -27,6 +35,7 @@ _TABLES = {table.name: table for table in TABLES}
 def build_collect_schedule(settings: Settings, cluster: ClusterSettings) -> dg.ScheduleDefinition:
     """Build the daily collection of one cluster."""
     tables = [IN_CLUSTER_ASSETS, *([ALLOCATIONS] if settings.runs("allocations", cluster) else [])]
+    tables += [ALLOCATIONS_HOURLY] if settings.has_hours(cluster) else []
     keys = {asset_key(table, cluster.name): table for table in tables}
     name = f"collect_{cluster.slug}"
 

@@ -17,10 +17,12 @@ from kubecost_pipelines.core.tables import (
     ALLOCATIONS,
     ASSET_COSTS,
     ASSET_INVENTORY,
+    CLOUD_ASSETS,
     CLOUD_BILLING,
+    EXTERNAL_COSTS,
     RECONCILED_ALLOCATIONS,
 )
-from kubecost_pipelines.core.tracing import trace
+from kubecost_pipelines.core.tracing import trace, trace_unused
 from kubecost_pipelines.core.workload_costs import price_assets
 from kubecost_pipelines.defs.workbench import Tools, Workbench
 from kubecost_pipelines.operations.errors import NothingToExplainError
@@ -36,11 +38,12 @@ _COSTS = ("list_cost", "billed_cost", "effective_cost")
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why a workload costs what it costs on a day.
+    """Why a workload, or what nobody used, costs what it costs on a day.
 
     `resources`: per resource `estimate`, `adjustment`, `total_cost`, as reconciled_allocations has them. `assets`: per
-    asset and resource the workload's `amount` of the `whole`, its `share`, and the asset's own estimate, total, rule
-    and price basis. `bill`: the rows of cloud_billing that those assets claim.
+    asset and resource the `amount` that is theirs of the `whole`, their `share`, and the asset's own estimate, total,
+    rule and price basis; a cloud resource whose labels name them stands there too. `bill`: the rows of cloud_billing
+    behind those assets.
     """
 
     cluster: str
@@ -71,6 +74,8 @@ def explain(
 ) -> Explanation:
     """Explain what a namespace or a pod of a cluster cost on a day; the whole cluster where neither is given.
 
+    `__idle__`, `__unmounted__` and `__shared__` are namespaces like others.
+
     Raises:
         NothingToExplainError: the cluster, the day or the workload is not there.
     """
@@ -89,7 +94,9 @@ def explain(
             wanted = " and ".join(f"{name} {value!r}" for name, value in chosen.items() if value)
             raise NothingToExplainError(f"nothing ran in {cluster} on {day} with {wanted}. Check the name.")
         assets = _trace(tools, cluster, day, chosen)
-        bill = bill_rows(tools, day, assets)
+        external = _external(tools, cluster, day, chosen)
+        bill = bill_rows(tools, day, assets) + _external_bill_rows(tools, day, external)
+        assets += external
     return Explanation(cluster, day, namespace, pod, is_settled, resources, assets, bill)
 
 
@@ -125,11 +132,62 @@ def _trace(tools: Tools, cluster: str, day: date, chosen: Mapping[str, str | Non
     allocations = tools.keep(allocations.mutate(row=ibis.row_number()))
     costs = tools.lake.read(ASSET_COSTS, [], [day], tools.engine)
     costs = tools.keep(costs.filter(costs.cluster == cluster))
-    found = trace(_choose(allocations, chosen), price_assets(costs, allocations, tools.keep))
+    prices = price_assets(costs, allocations, tools.keep)
+    found = trace(_choose(allocations, chosen), prices)
+    found = found.union(_choose(trace_unused(prices), chosen).select(found.columns))
     of_asset = costs.select("asset_id", **{f"asset_{name.removeprefix('asset_')}": costs[name] for name in _OF_ASSET})
     joined = found.left_join(of_asset, "asset_id").drop("asset_id_right", "date")
     rows: list[Row] = joined.order_by(ibis.desc("total_cost"), "asset_id", "resource").to_pyarrow().to_pylist()
     return rows
+
+
+def _external(tools: Tools, cluster: str, day: date, chosen: Mapping[str, str | None]) -> list[Row]:
+    """Return the cloud resources whose labels name what is explained, in the shape of its assets."""
+    [settings] = [one for one in tools.settings.clusters if one.name == cluster]
+    rows = tools.lake.read(EXTERNAL_COSTS, [], [day], tools.engine)
+    rows = rows.filter((rows.cluster == cluster) & (rows.billing_currency == settings.currency))
+    rows = _choose(rows.mutate(namespace=rows.namespace.fill_null("__external__")), chosen)
+    keys = ("provider_key", "resource_id", "provider_id", "service_name", "matched_label")
+    found = rows.group_by(keys).aggregate(cost=rows.cost.sum()).order_by(ibis.desc("cost")).to_pyarrow().to_pylist()
+    return [
+        {
+            "asset_id": "/".join(filter(None, (row["provider_key"], row["service_name"], row["resource_id"]))),
+            "resource": "external",
+            "unit": "",
+            **dict.fromkeys(("amount", "whole", "share")),
+            "estimate": row["cost"],
+            "total_cost": row["cost"],
+            "adjustment": 0.0,
+            "asset_type": "Cloud",
+            "asset_name": row["resource_id"] or row["service_name"],
+            "asset_cost": row["cost"],
+            "asset_total_cost": row["cost"],
+            "asset_cost_basis": "billed",
+            "asset_match_rule": f"label {row['matched_label']}",
+            "asset_provider_id": row["provider_id"],
+            "asset_provider_key": row["provider_key"],
+            "asset_resource": (row["resource_id"], row["service_name"]),
+        }
+        for row in found
+    ]
+
+
+def _external_bill_rows(tools: Tools, day: date, external: Iterable[Row]) -> list[Row]:
+    """Return the bill rows of those resources: all of what each cost, whoever else its labels name."""
+    found: list[Row] = []
+    for row in external:
+        provider_key, (resource_id, service_name) = row["asset_provider_key"], row.pop("asset_resource")
+        bill = tools.lake.read(CLOUD_ASSETS, provider_key.split("/"), [day], tools.engine)
+        is_its = (bill.resource_id.fill_null("") == (resource_id or "")) & (bill.service_name == service_name)
+        mine = bill.filter(is_its).select(
+            *_OF_BILL,
+            *_COSTS,
+            asset_id=ibis.literal(row["asset_id"]),
+            match_rule=ibis.literal(row["asset_match_rule"]),
+            provider_key=ibis.literal(provider_key),
+        )
+        found += mine.order_by(ibis.desc("effective_cost")).limit(MOST_BILL_ROWS).to_pyarrow().to_pylist()
+    return found
 
 
 def bill_rows(tools: Tools, day: date, assets: Iterable[Row]) -> list[Row]:

@@ -10,9 +10,11 @@ from typing import Literal
 
 from kubecost_pipelines.core.tables import (
     ALLOCATIONS,
+    ALLOCATIONS_HOURLY,
     ASSET_COSTS,
     CLOUD_ASSETS,
     CLOUD_BILLING,
+    RECONCILED_ALLOCATIONS_HOURLY,
     RECONCILED_ASSETS,
     Table,
 )
@@ -25,7 +27,10 @@ Pipeline = Literal["cloud-assets", "reconciliation", "allocations"]
 TABLES_OF: Mapping[Pipeline, tuple[str, ...]] = {
     "cloud-assets": (CLOUD_BILLING.name, CLOUD_ASSETS.name),
     "reconciliation": (CLOUD_BILLING.name, RECONCILED_ASSETS.name, ASSET_COSTS.name),
-    "allocations": (ALLOCATIONS.name, "reconciled_allocations"),
+    "allocations": (
+        *(ALLOCATIONS.name, "reconciled_allocations"),
+        *(ALLOCATIONS_HOURLY.name, RECONCILED_ALLOCATIONS_HOURLY.name),
+    ),
 }
 """A pipeline begins where the data comes from: its bill or its cluster is read again. What lies downstream follows by
 automation."""

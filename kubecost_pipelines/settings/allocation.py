@@ -36,6 +36,9 @@ class LabelMappingSettings(_Part):
         return LabelMapping({name: getattr(self, name) for name in NAMES}, dict(self.labels))
 
 
+Step = Literal["1d", "1h"]
+
+
 class AllocationSettings(_Part):
     """How workload costs are made, and what a query does with what nobody used unless it says otherwise.
 
@@ -43,6 +46,11 @@ class AllocationSettings(_Part):
     `short_term_days`.
     """
 
+    step: Step = Field(
+        "1d",
+        description="Finest step of the clusters that do not say otherwise. `1h` collects and reconciles their hours "
+        "beside their days, in `allocations_hourly` and `reconciled_allocations_hourly`: about 24 times the rows.",
+    )
     share_idle: Literal["keep", "node", "cluster", "namespace"] = Field(
         "keep",
         description="Who pays for idle: nobody (`keep`), the workloads of its node, those of its cluster by cost, or "

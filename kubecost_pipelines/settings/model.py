@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints,
 from kubecost_pipelines.core.exports.identity import ExportedCluster, exported_cluster
 from kubecost_pipelines.core.label_mapping import ATTRIBUTION_TAGS
 from kubecost_pipelines.core.provider_key import Provider, ProviderKey, slug_of
-from kubecost_pipelines.settings.allocation import AllocationSettings
+from kubecost_pipelines.settings.allocation import AllocationSettings, Step
 from kubecost_pipelines.settings.export import ExportSettings, SecretSettings
 
 Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=63)]
@@ -132,6 +132,11 @@ class ClusterSettings(_Part):
     retention_days: int = Field(
         15, ge=1, description="Days that the cluster remembers: those of them that are missing are collected every day."
     )
+    step: Step | None = Field(
+        None,
+        description="Finest step that is collected: `1d`, or `1h` for hours beside the days. Defaults to that of "
+        "`allocation`. The cluster has to remember hours for as long as a day may be late.",
+    )
     ca_secret: SecretSettings | None = Field(
         None, description="Instead of `ca_file`, a secret in AWS Secrets Manager that holds the PEM."
     )
@@ -233,6 +238,10 @@ class Settings(_Part):
         """Say whether a process is on: in this deployment, and for one bill or cluster if given."""
         switched_off = {*self.off, *(of.off if of else ())}
         return process not in switched_off and not (process == "export" and "allocations" in switched_off)
+
+    def has_hours(self, cluster: ClusterSettings) -> bool:
+        """Say whether a cluster's allocations are collected and reconciled by the hour too."""
+        return self.runs("allocations", cluster) and (cluster.step or self.allocation.step) == "1h"
 
     def reads_bill_of(self, store: CloudStoreSettings) -> bool:
         """Say whether anything is made from this bill."""

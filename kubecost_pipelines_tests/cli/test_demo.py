@@ -72,6 +72,7 @@ def test_a_workload_is_explained_down_to_the_bill(printed: str, demo_folder: Pat
     done = subprocess.run(
         [*command, "--namespace", "web", "--json"], env=environment, capture_output=True, text=True, check=True
     )
+    whole = subprocess.run([*command, "--json"], env=environment, capture_output=True, text=True, check=True)
     strange = subprocess.run(
         [*command, "--namespace", "wbe"], env=environment, capture_output=True, text=True, check=False
     )
@@ -86,6 +87,14 @@ def test_a_workload_is_explained_down_to_the_bill(printed: str, demo_folder: Pat
     assert sum(Decimal(one["effective_cost"]) for one in behind) == Decimal("0.612")
     reserved = next(one for one in found["bill"] if one["charge_type"] == "DiscountedUsage")
     assert (Decimal(reserved["billed_cost"]), Decimal(reserved["effective_cost"])) == (Decimal(0), Decimal("2.88"))
+    everything = json.loads(whole.stdout)
+    assert sum(one["total_cost"] for one in everything["assets"]) == pytest.approx(everything["total_cost"], abs=1e-9)
+    fee = next(one for one in everything["assets"] if one["resource"] == "shared")
+    assert (fee["asset_type"], fee["total_cost"]) == ("ClusterManagement", pytest.approx(2.4))
+    database = next(one for one in everything["assets"] if one["resource"] == "external")
+    assert database["total_cost"] == pytest.approx(24 * 0.356)
+    bill = [Decimal(one["effective_cost"]) for one in everything["bill"] if one["asset_id"] == database["asset_id"]]
+    assert float(sum(bill)) == pytest.approx(24 * 0.356)
     assert strange.returncode == 3
     assert "nothing ran in prod-eks-1" in strange.stderr
 

@@ -5,8 +5,10 @@ from decimal import Decimal
 from typing import Any
 
 import ibis
+import pyarrow as pa
 import pytest
 
+from kubecost_pipelines.core.expectations import expect_external_currency
 from kubecost_pipelines.core.external_costs import labelled_costs, match_external, names_of
 from kubecost_pipelines.core.label_mapping import LabelMapping, key_forms
 from kubecost_pipelines_tests.core.tables import allocation_table, bill_table, rows
@@ -26,18 +28,20 @@ WORKLOADS = [
 """What ran, and what it was estimated to cost."""
 
 
-def external(tags: dict[str, str], cost: str = "10.00", mapping: LabelMapping | None = None) -> list[dict[str, Any]]:
+def external(
+    tags: dict[str, str], cost: str = "10.00", mapping: LabelMapping | None = None, resource_id: str = "db-1"
+) -> list[dict[str, Any]]:
     """Return what one charge with these tags becomes, by cluster."""
     charge = {
         "effective_cost": Decimal(cost),
         "billed_cost": Decimal(cost),
         "tags": json.dumps(tags),
-        "resource_id": "db-1",
+        "resource_id": resource_id,
     }
     mapping = mapping or LabelMapping()
     labelled = labelled_costs({"aws/111122223333": bill_table([charge])}, mapping, "effective").to_pyarrow()
     names = names_of(allocation_table(WORKLOADS), list(mapping.labels))
-    found = rows(match_external(ibis.memtable(labelled), names, list(mapping.labels)))
+    found = rows(match_external(ibis.memtable(labelled), names, list(mapping.labels), ["east", "west-1"]))
     return sorted(found, key=lambda row: row["cluster"] or "")
 
 
@@ -104,3 +108,27 @@ def test_of_a_comma_list_the_first_key_that_the_charge_has_counts_in_any_form() 
 
     assert (found["cluster"], found["namespace"]) == ("west", "data")
     assert key_forms("acme.io/Ns") == ("acme.io/Ns", "acme_io_Ns", "acme_io_ns")
+
+
+def test_a_charge_that_names_a_cluster_in_another_spelling_and_nothing_that_ran_is_listed_at_that_cluster() -> None:
+    [found] = external({"kubernetes_cluster": "West_1", "kubernetes_namespace": "long-gone"})
+
+    assert (found["cluster"], found["is_matched"], found["effective_cost"]) == ("west-1", False, Decimal(10))
+
+
+def test_what_fargate_bills_for_a_pod_is_the_pods_though_no_tag_says_so() -> None:
+    arn = "arn:aws:eks:us-east-1:111122223333:pod/west/shop/web-2/0b1c2d3e"
+
+    [found] = external({}, resource_id=arn)
+
+    assert (found["cluster"], found["namespace"], found["pod"]) == ("west", "shop", "web-2")
+    assert (found["is_matched"], found["effective_cost"], found["matched_label"]) == (True, Decimal(10), "resource_id")
+
+
+def test_external_cost_in_another_currency_than_its_clusters_is_named() -> None:
+    [matched] = external({"kubernetes_pod": "web-2"})
+    table = pa.Table.from_pylist([{**matched, "billing_currency": one} for one in ("USD", "EUR")])
+
+    found = rows(expect_external_currency({"west": "USD"}).offenders(ibis.memtable(table)))
+
+    assert [(one["cluster"], one["billing_currency"], one["cost"]) for one in found] == [("west", "EUR", 10.0)]
