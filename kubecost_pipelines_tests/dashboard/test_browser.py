@@ -97,7 +97,7 @@ def test_a_reader_gets_from_a_namespace_to_the_row_of_the_bill(page: Page) -> No
     node = page.locator("details").filter(has_text="ip-10-0-1-12.ec2.internal").first
     row = node.get_by_role("row").filter(has_text="BoxUsage:m5.xlarge")
     expect(row).to_contain_text("$2.88")
-    expect(node).to_contain_text("provider_id")
+    expect(node).to_contain_text("its id")
 
 
 def test_a_view_is_its_address(page: Page, demo: RunningDemo) -> None:
