@@ -12,7 +12,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from kubecost_pipelines.api.errors import ApiError
-from kubecost_pipelines.api.guard import is_loopback
 
 MAX_ANSWER_BYTES = 256 << 20
 CACHED_BYTES = 64 << 20
@@ -27,15 +26,10 @@ class _Body:
 
 
 class Answers:
-    """Remembers answers, the latest asked for, up to a limit. Another version of the store is another answer.
+    """Remembers answers, the latest asked for, up to `CACHED_BYTES`. Another version of the store is another answer."""
 
-    Args:
-        limit: bytes that are remembered.
-        is_always_compressed: also for who is on this machine, where it mostly takes time.
-    """
-
-    def __init__(self, limit: int = CACHED_BYTES, *, is_always_compressed: bool = False) -> None:
-        self._limit, self._size, self._is_always_compressed = limit, 0, is_always_compressed
+    def __init__(self, limit: int = CACHED_BYTES) -> None:
+        self._limit, self._size = limit, 0
         self._bodies: OrderedDict[Hashable, _Body] = OrderedDict()
         self._lock = threading.Lock()
         self.hits = 0
@@ -57,16 +51,11 @@ class Answers:
                 )
             self._keep(key, body)
         headers = {"Vary": "Accept-Encoding", "Cache-Control": "no-store"}
-        if self._is_compressed(request, body):
+        if "gzip" in request.headers.get("accept-encoding", "") and len(body.plain) >= COMPRESSED_FROM:
             if body.zipped is None:
                 body.zipped = gzip.compress(body.plain, 1, mtime=0)
             return Response(body.zipped, media_type=media_type, headers={**headers, "Content-Encoding": "gzip"})
         return Response(body.plain, media_type=media_type, headers=headers)
-
-    def _is_compressed(self, request: Request, body: _Body) -> bool:
-        is_local = request.client is not None and is_loopback(request.client.host)
-        is_taken = "gzip" in request.headers.get("accept-encoding", "")
-        return is_taken and len(body.plain) >= COMPRESSED_FROM and (self._is_always_compressed or not is_local)
 
     def _keep(self, key: Hashable, body: _Body) -> None:
         if len(body.plain) > self._limit // 4:

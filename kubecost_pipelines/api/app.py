@@ -19,6 +19,8 @@ from kubecost_pipelines.api.guard import Guard, Role
 from kubecost_pipelines.api.health import Metrics, health_routes
 from kubecost_pipelines.api.operation_routes import OperationRoutes
 from kubecost_pipelines.api.status_routes import status_routes
+from kubecost_pipelines.operations.costs.filters import FilterError
+from kubecost_pipelines.operations.costs.questions import QuestionError
 from kubecost_pipelines.operations.serving import Serving
 from kubecost_pipelines.serving.reader import QueryTooLongError, StoreNotReadyError
 from kubecost_pipelines.settings import Settings
@@ -88,8 +90,9 @@ def _answer_errors(app: FastAPI) -> None:
     async def _api_error(_request: Request, error: ApiError) -> Response:
         return failure(error.code, error.message, error.headers)
 
-    @app.exception_handler(ValueError)
-    async def _value_error(_request: Request, error: ValueError) -> Response:
+    @app.exception_handler(QuestionError)
+    @app.exception_handler(FilterError)
+    async def _no_sense(_request: Request, error: ValueError) -> Response:
         return failure(400, str(error))
 
     @app.exception_handler(StoreNotReadyError)

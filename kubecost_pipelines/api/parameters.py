@@ -60,9 +60,12 @@ class _Windowed(BaseModel):
         """Return the window.
 
         Raises:
-            ValueError: no window, or more days than one question may cover.
+            QuestionError: no window, or more days than one question may cover.
         """
-        found = parse_window(self.window, now)
+        try:
+            found = parse_window(self.window, now)
+        except ValueError as error:
+            raise QuestionError(str(error)) from None
         if (found.end - found.start).days > MAX_DAYS:
             raise QuestionError(f"window: {(found.end - found.start).days:,} days, at most {MAX_DAYS:,} are answered")
         return found

@@ -12,7 +12,7 @@ from kubecost_pipelines.dashboard import STATIC
 
 def page_routes() -> APIRouter:
     """Return the routes of `/` and of what it loads."""
-    router, answers = APIRouter(include_in_schema=False), Answers(is_always_compressed=True)
+    router, answers = APIRouter(include_in_schema=False), Answers()
 
     def file(request: Request, name: str, caching: str) -> Response:
         media_type = guess_type(name)[0] or "application/octet-stream"
