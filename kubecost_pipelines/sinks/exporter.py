@@ -20,7 +20,7 @@ from kubecost_pipelines.settings import ClusterSettings, ExportSettings
 from kubecost_pipelines.sinks.buckets import Bucket
 from kubecost_pipelines.sinks.errors import ExportError
 from kubecost_pipelines.sinks.manifest import Manifest
-from kubecost_pipelines.sinks.parquet import Options, ParquetFile, as_before, as_suits
+from kubecost_pipelines.sinks.parquet import Options, ParquetFile, as_small_as_can_be, like_the_old
 
 DROP_IN = "drop_in"
 
@@ -120,11 +120,11 @@ def _files(source: Table, export: ExportSettings) -> dict[str, tuple[pa.Schema, 
     wanted: dict[str, tuple[pa.Schema, Options]] = {}
     if "native" in export.layouts:
         tables = native_tables(source)
-        wanted |= {table: (schema, as_suits) for table, schema in reversed(tables.items())}
+        wanted |= {table: (schema, as_small_as_can_be) for table, schema in reversed(tables.items())}
     if DROP_IN in export.layouts:
         columns = drop_in_columns(export.labels, export.annotations)
         schema = pa.schema([(column.name, column.type) for column in columns])
-        wanted[DROP_IN] = (schema, as_before)
+        wanted[DROP_IN] = (schema, like_the_old)
     return wanted
 
 

@@ -1,8 +1,8 @@
 """Parquet: files that are written group by group, and how their columns are encoded.
 
-Our own layout is encoded as the rows of its first group suggest. A dictionary is small where values repeat; where they
-do not, it comes on top of them. Then numbers are written as they are, and texts as what they do not share with the one
-before, as names of pods do. Athena, Spark, DuckDB and Arrow read all of these.
+A column is encoded as its first rows suggest. A dictionary is small where values repeat; where they do not, it comes on
+top of them. Then numbers are written as they are, and texts of our own layout as what each does not share with the one
+before: names of pods share most. Athena, Spark, DuckDB and Arrow read all of these.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -18,8 +18,8 @@ pc: Any = pyarrow.compute
 ROWS_PER_GROUP = 65_536
 """Held in memory before they are written: large enough for Athena to skip groups."""
 
-FEW = 0.25
-"""Share of distinct values up to which a dictionary pays."""
+SAMPLE, FEW = 16_384, 0.25
+"""Of so many of a column's first values, the share of distinct ones up to which a dictionary pays."""
 
 Options = Callable[[pa.Table], Mapping[str, Any]]
 """From the first rows to what `ParquetWriter` is told."""
@@ -71,24 +71,32 @@ class ParquetFile:
         return self._writer
 
 
-def as_before(_: pa.Table) -> Mapping[str, Any]:
-    """Return the options of the exporter whose files the drop-in layout continues."""
-    return {"compression": "snappy"}
+def like_the_old(rows: pa.Table) -> Mapping[str, Any]:
+    """Return options for files that any reader of the old exporter's can read."""
+    dictionaries, _ = _judge(rows)
+    return {"compression": "snappy", "use_dictionary": dictionaries}
 
 
-def as_suits(rows: pa.Table) -> Mapping[str, Any]:
-    """Return the options that make columns like those of `rows` small."""
+def as_small_as_can_be(rows: pa.Table) -> Mapping[str, Any]:
+    """Return options for small files, which readers of today can read."""
+    dictionaries, others = _judge(rows)
+    how = {"use_dictionary": dictionaries, "column_encoding": others} if others else {}
+    return {"compression": "zstd", "compression_level": 9, **how}
+
+
+def _judge(rows: pa.Table) -> tuple[list[str], dict[str, str]]:
+    """Return the columns that a dictionary suits, and how the others are better written."""
     dictionaries: list[str] = []
     others: dict[str, str] = {}
     for name in rows.schema.names:
         for path, values in _leaves(name, rows.column(name).combine_chunks()):
+            sample = values[:SAMPLE]
             is_text, is_number = pa.types.is_string(values.type), pa.types.is_float64(values.type)
-            if (is_text or is_number) and pc.count_distinct(values).as_py() > FEW * len(values):
+            if (is_text or is_number) and pc.count_distinct(sample).as_py() > FEW * len(sample):
                 others[path] = "DELTA_BYTE_ARRAY" if is_text else "PLAIN"
             else:
                 dictionaries.append(path)
-    how = {"use_dictionary": dictionaries, "column_encoding": others} if others else {}
-    return {"compression": "zstd", "compression_level": 9, **how}
+    return dictionaries, others
 
 
 def _leaves(path: str, values: Any) -> Iterator[tuple[str, Any]]:
