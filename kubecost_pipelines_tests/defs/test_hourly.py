@@ -54,9 +54,9 @@ def deployed(folder: Path, **settings: Any) -> Iterator[tuple[Deployment, Hours]
 
 def ask(folder: Path, query: str) -> list[tuple[Any, ...]]:
     with duckdb.connect() as engine:
-        for table in ("reconciled_allocations", "reconciled_allocations_hourly"):
-            files = f"{folder}/lake/{table}/prod/*/data.parquet"
-            engine.execute(f"CREATE VIEW {table} AS FROM read_parquet('{files}', hive_partitioning = true)")
+        for table in (folder / "lake").glob("reconciled_allocations*"):
+            files = f"{table}/prod/*/data.parquet"
+            engine.execute(f"CREATE VIEW {table.name} AS FROM read_parquet('{files}', hive_partitioning = true)")
         return engine.execute(query).fetchall()
 
 
