@@ -49,8 +49,10 @@ def main() -> None:
             for work in ("work", "empty"):
                 print(f"{sys.argv[1]}, events {words}, {work}: ", end="", flush=True)
                 environment = {**os.environ, **batching, "DAGSTER_HOME": str(home)}
-                command = [sys.executable, "-W", "ignore", __file__, "measured", folder, work]
-                subprocess.run(command, env=environment, check=True, stderr=subprocess.DEVNULL)
+                command = [sys.executable, "-W", "ignore", "-m", "benchmarks.backfill", "measured", folder, work]
+                measured = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True, check=False)
+                if measured.returncode:
+                    sys.exit(measured.stderr)
 
 
 def _days() -> list[date]:

@@ -92,7 +92,7 @@ def run_demo(root: Path, day_count: int) -> None:
 def open_ui(root: Path, port: int, api_port: int) -> None:
     """Run `dagster dev` and `serve` on the user's settings; without any, on the demo with its clusters."""
     folder = DemoFolder(root.absolute())
-    environment = dict(os.environ)
+    environment = {"DAGSTER_EVENT_BATCH_SIZE": "100"} | os.environ
     with ExitStack() as running:
         if load_settings() is None and folder.config.exists():
             environment |= {CONFIG_VARIABLE: str(folder.config), "DAGSTER_HOME": str(folder.dagster_home)}

@@ -22,10 +22,11 @@ from kubecost_pipelines_tests.growing_bill import GrowingBill, Line
 from kubecost_pipelines_tests.living import Living, Ran, live, rows_of
 from kubecost_pipelines_tests.replay import serve_replay
 
-pytestmark = pytest.mark.timeout(900)
+IS_WHOLE = bool(os.environ.get("WHOLE_MONTH"))
+pytestmark = pytest.mark.timeout(3600 if IS_WHOLE else 900)
 ACCOUNT = "111122223333"
 BILLING, SENSOR = f"cloud_billing/aws/{ACCOUNT}", f"bill_changes_aws_{ACCOUNT}"
-DAYS = 31 if os.environ.get("WHOLE_MONTH") else 5
+DAYS = 31 if IS_WHOLE else 5
 """Set WHOLE_MONTH to let all of October arrive, one day per tick (some minutes)."""
 RESTATED = date(2026, 10, 3)
 TABLES = ("cloud_billing", "in_cluster_assets", "asset_inventory", "reconciled_assets", "cloud_assets", "asset_costs")
