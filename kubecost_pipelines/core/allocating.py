@@ -33,7 +33,8 @@ def workloads(allocations: ir.Table) -> ir.Table:
     Args:
         allocations: rows of `allocations` with `date`.
     """
-    parts = [allocations.name.endswith(f"/{special}") for special in SPECIAL_NAMES]
+    # One expression: four comparisons of a long text take as long as all else that is read here.
+    parts = [allocations.name.re_search(f"/({'|'.join(SPECIAL_NAMES)})$")]
     parts += [allocations[name].isin(SPECIAL_NAMES) for name in ("pod", "container")]
     return allocations.filter(~reduce(or_, (part.fill_null(False) for part in parts)))
 
