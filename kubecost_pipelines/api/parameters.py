@@ -28,6 +28,10 @@ Given = TypeVar("Given")
 MAX_DAYS = 3_660
 _MODEL = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
 _SETTING = "When it is not said, as the setting of that name."
+_NO_HOURS = (
+    "days are answered, `day` is the finest step. Hours are in the lake, in `reconciled_allocations_hourly` of the "
+    "clusters that have `step: 1h`."
+)
 _STEPS = {"true": Step.ALL, "all": Step.ALL, "false": Step.DAY, "": Step.DAY, "none": Step.DAY}
 
 
@@ -73,7 +77,7 @@ class _Windowed(BaseModel):
     def read_step(self) -> Step:
         text = self.accumulate.strip().lower()
         if text == "hour":
-            raise QuestionError("accumulate: `hour` is finer than the lake's days; `day` is the finest step.")
+            raise QuestionError(f"accumulate: {_NO_HOURS}")
         try:
             return _STEPS.get(text) or Step(text)
         except ValueError:
@@ -268,5 +272,5 @@ def _parse_step(text: str) -> Days:
     found = re.fullmatch(r"([1-9][0-9]{0,3})(h|d|w)", text)
     hours = int(found[1]) * {"h": 1, "d": 24, "w": 168}[found[2]] if found else 0
     if not hours or hours % 24:
-        raise QuestionError(f"step: illegal {text!r}; the lake keeps days, so a step is whole days: 1d, 24h, 7d, 1w")
+        raise QuestionError(f"step: illegal {text!r}: {_NO_HOURS} A step is 1d, 24h, 7d, 1w …")
     return Days(hours // 24)
