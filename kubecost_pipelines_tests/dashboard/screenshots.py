@@ -26,6 +26,7 @@ def main() -> None:
             page.goto(address)
             page.locator(awaited).first.wait_for(timeout=60_000)
             page.wait_for_timeout(4_000)
+            page.get_by_text("fetching statuses").first.wait_for(state="hidden", timeout=60_000)
             target = IMAGES / name
             page.screenshot(path=target)
             Image.open(target).convert("P", palette=Image.Palette.ADAPTIVE, colors=COLORS).save(target, optimize=True)
