@@ -72,11 +72,14 @@ def refresh(lake: Location, folder: Path, label_keys: Sequence[str]) -> Refreshe
 def _known(current: Path, label_keys: Sequence[str]) -> dict[Identity, str] | None:
     """Return what the store was made from; None when it is of another layout and must be made anew."""
     try:
-        with duckdb.connect(str(current), read_only=True) as connection:
-            [(made_of,)] = connection.execute("SELECT made_of FROM layout").fetchall()
+        # Attached, for a reader of this process may have it open with other options, which DuckDB would refuse.
+        path = str(current).replace("'", "''")
+        with duckdb.connect() as connection:
+            connection.execute(f"ATTACH '{path}' AS known (READ_ONLY)")
+            [(made_of,)] = connection.execute("SELECT made_of FROM known.layout").fetchall()
             if json.loads(made_of) != _layout(label_keys):
                 return None
-            rows = connection.execute("SELECT stored_in, key, day, fingerprint FROM lake_files").fetchall()
+            rows = connection.execute("SELECT stored_in, key, day, fingerprint FROM known.lake_files").fetchall()
     except duckdb.Error:
         return None
     return {(stored_in, key, day): fingerprint for stored_in, key, day, fingerprint in rows}

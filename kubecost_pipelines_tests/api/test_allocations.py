@@ -315,6 +315,12 @@ def test_a_day_that_the_lake_restates_is_answered_anew(tmp_path: Path) -> None:
     assert after == {"one": 2.0, "two": 5.0}
 
 
+def test_a_lake_that_has_not_changed_is_left_alone_while_questions_are_answered(server: Server) -> None:
+    server.costs(aggregate="cluster")
+
+    assert server.serving.refresh() is None
+
+
 def test_a_day_without_anything_is_an_empty_set(server: Server) -> None:
     assert server.data("/model/allocation", window="2026-10-06T00:00:00Z,2026-10-08T00:00:00Z") == [{}, {}]
     assert date(2026, 10, 5) == DAY
