@@ -150,6 +150,8 @@ class ServingReader:
                 "threads": 1,
             },
         )
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.execute("SET lock_configuration = true")
+        [(is_locked,)] = connection.execute("SELECT current_setting('lock_configuration')").fetchall()
+        if not is_locked:  # DuckDB has one instance per file: another reader of this process may have set it up.
+            connection.execute("SET TimeZone = 'UTC'")
+            connection.execute("SET lock_configuration = true")
         return connection
