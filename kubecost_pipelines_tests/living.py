@@ -67,14 +67,14 @@ class Living:
     def tick(self, name: str) -> tuple[list[Ran], str]:
         """Evaluate a sensor as the daemon does, and run what it requests; return the runs and why it skipped."""
         sensor = self.definitions.resolve_sensor_def(name)
-        context = dg.build_sensor_context(
+        with dg.build_sensor_context(
             self.instance,
             self.cursors.get(name),
             definitions=self.definitions,
             resources={"workbench": self.workbench},
             sensor_name=name,
-        )
-        ticked = sensor.evaluate_tick(context)
+        ) as context:
+            ticked = sensor.evaluate_tick(context)
         self.cursors[name] = ticked.cursor
         ran = [self._launch(request) for request in ticked.run_requests or [] if self._is_new(request)]
         return ran, ticked.skip_message or ""
@@ -82,10 +82,11 @@ class Living:
     def strike(self, name: str) -> list[Ran]:
         """Evaluate a schedule at the current time, and run what it requests."""
         schedule = self.definitions.resolve_schedule_def(name)
-        context = dg.build_schedule_context(
+        with dg.build_schedule_context(
             self.instance, scheduled_execution_time=self.now, resources={"workbench": self.workbench}
-        )
-        return [self._launch(request) for request in schedule.evaluate_tick(context).run_requests or []]
+        ) as context:
+            requests = schedule.evaluate_tick(context).run_requests or []
+        return [self._launch(request) for request in requests]
 
     def follow(self) -> list[Ran]:
         """Evaluate the automation and run what it requests, again and again until it requests nothing."""
