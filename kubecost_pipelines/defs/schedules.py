@@ -1,7 +1,8 @@
 """Schedules: what is to be done every day, whether or not anybody says that something has changed.
 
 `collect_<cluster>` reads yesterday, and every day that the cluster still remembers and that is missing. `settle` moves
-the days that have become settled to their bill, and makes what has been lost from the lake.
+the days that have become settled to their bill, prices the later ones by what these have cost, and makes what has been
+lost from the lake.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,9 +27,9 @@ from kubecost_pipelines.defs.workbench import Tools, Workbench
 from kubecost_pipelines.settings import ClusterSettings, Settings
 
 SETTLING_DAYS = 14
-"""How long `settle` looks back for days that became settled while it could not run."""
+"""How long before the last settled day `settle` looks for provisional days, in case it could not run."""
 
-_SETTLED = (RECONCILED_ASSETS.name, ASSET_COSTS.name)
+_SETTLING = (RECONCILED_ASSETS.name, ASSET_COSTS.name)
 _TABLES = {table.name: table for table in TABLES}
 
 
@@ -104,8 +105,8 @@ def build_settle_schedule(settings: Settings, derived: Sequence[dg.AssetKey]) ->
         cron_schedule=f"{minutes % 60} {minutes // 60 % 24} * * *",
         execution_timezone="UTC",
         default_status=_status(settings),
-        description=f"Every day: moves the day that ended {settings.settle_hours:g} hours ago to its bill, and makes "
-        "the derived tables of days that the lake has lost.",
+        description=f"Every day: moves the day that ended {settings.settle_hours:g} hours ago to its bill, prices later "
+        "days by what settled ones have cost, and makes the derived tables of days that the lake has lost.",
     )
     def settle(
         context: dg.ScheduleEvaluationContext, workbench: dg.ResourceParam[Workbench]
@@ -113,9 +114,9 @@ def build_settle_schedule(settings: Settings, derived: Sequence[dg.AssetKey]) ->
         if run := unfinished_run(context.instance, "dagster/schedule_name", name):
             return dg.SkipReason(f"Run {run} still works on the days of an earlier tick.")
         with workbench.open() as tools:
-            wanted = {key: [*_lost(context.instance, tools, key), *_newly_settled(tools, key)] for key in derived}
+            wanted = {key: [*_lost(context.instance, tools, key), *_provisional(tools, key)] for key in derived}
             requests = list(request_days(wanted, f"{tools.now:%Y-%m-%dT%H}"))
-            return requests or dg.SkipReason("No day has become settled, and the lake has lost none.")
+            return requests or dg.SkipReason("No day is provisional, and the lake has lost none.")
 
     return settle
 
@@ -126,13 +127,16 @@ def _lost(instance: dg.DagsterInstance, tools: Tools, key: dg.AssetKey) -> Itera
         yield from _materialized(instance, key) - tools.lake.held_days(table, key.path[1:])
 
 
-def _newly_settled(tools: Tools, key: dg.AssetKey) -> Iterator[date]:
-    """Yield the days that are settled by now and were made before they were."""
-    if key.path[0] not in _SETTLED:
+def _provisional(tools: Tools, key: dg.AssetKey) -> Iterator[date]:
+    """Yield the days that were not settled when they were made.
+
+    They are by now, or their nodes are priced by what the last settled days have cost, and there is one more of these.
+    """
+    if key.path[0] not in _SETTLING:
         return
     last = tools.now.date() - DAY
-    first = last - timedelta(days=SETTLING_DAYS) - tools.settings.settle_after
-    for day in tools.settled(Window.of_days(max(first, tools.settings.start_date), last).days):
+    first = max(last - timedelta(days=SETTLING_DAYS) - tools.settings.settle_after, tools.settings.start_date)
+    for day in Window.of_days(first, last).days if first <= last else []:
         written = tools.lake.describe(_TABLES[key.path[0]], key.path[1:], day)
         if written and written.details.get(STATE) == PROVISIONAL:
             yield day
