@@ -11,6 +11,7 @@ from ibis.backends.duckdb import Backend
 
 from kubecost_pipelines.lake import open_engine
 from kubecost_pipelines_tests.dagster_run import Deployment, deploy
+from kubecost_pipelines_tests.demo.made import MadeDemo, made_once
 from kubecost_pipelines_tests.s3 import S3Server, serve_s3
 from kubecost_pipelines_tests.servers import BlobServer, serve_blobs, serve_gcs, serve_postgres
 
@@ -34,6 +35,13 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> 
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} was skipped, which CI does not accept: {report.longrepr}"
     return report
+
+
+@pytest.fixture(scope="session")
+def made_demo(tmp_path_factory: pytest.TempPathFactory) -> MadeDemo:
+    """Return the demo, which all workers have in common. Tests may run its days again, but change nothing of it."""
+    base = tmp_path_factory.getbasetemp()
+    return made_once(base.parent if "PYTEST_XDIST_WORKER" in os.environ else base)
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import dagster as dg
 import duckdb
@@ -22,8 +23,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table as Grid
 
 from kubecost_pipelines.cli.findings import FINDINGS, Finding
+from kubecost_pipelines.core.tables import CLOUD_BILLING
 from kubecost_pipelines.core.window import DAY, Window
 from kubecost_pipelines.definitions import build_definitions
+from kubecost_pipelines.defs.describing import asset_key
 from kubecost_pipelines.demo.aws_bill import write_aws_bill
 from kubecost_pipelines.demo.azure_bill import write_azure_bill
 from kubecost_pipelines.demo.cluster_api import serve_cluster
@@ -80,7 +83,8 @@ def run_demo(root: Path, day_count: int) -> None:
         checks = _materialise(console, folder, instance, days, "first version of the bill")
         old = _billed(folder, restated)
         write_aws_bill(folder.bill, days, version=2, restated_day=restated)
-        _materialise(console, folder, instance, [restated], f"{restated}, restated by AWS")
+        bill = asset_key(CLOUD_BILLING, "aws", ACCOUNT_ID)
+        _materialise(console, folder, instance, [restated], f"{restated}, restated by AWS", bill)
     _print_findings(console, folder, days)
     _print_failed_checks(console, checks)
     console.print(f"\nRestated: the bill of {restated} was {old:,.5f} and is {_billed(folder, restated):,.5f} USD.")
@@ -186,37 +190,49 @@ def _quiet_instance(folder: DemoFolder) -> Iterator[dg.DagsterInstance]:
 
 
 def _materialise(
-    console: Console, folder: DemoFolder, instance: dg.DagsterInstance, days: Sequence[date], what: str
+    console: Console,
+    folder: DemoFolder,
+    instance: dg.DagsterInstance,
+    days: Sequence[date],
+    what: str,
+    changed: dg.AssetKey | None = None,
 ) -> list[dg.AssetCheckEvaluation]:
-    """Run the whole graph for `days`, asset by asset in the order of the graph, and return its checks."""
+    """Run the graph for `days` in one run, or what is made from `changed` and that itself; return the checks."""
     settings = load_settings(folder.config)
     assert settings is not None  # noqa: S101 - written above
     definitions = build_definitions(settings)
-    assets = [asset for asset in definitions.assets or [] if isinstance(asset, dg.AssetsDefinition)]
-    range_of_days = {
-        "dagster/asset_partition_range_start": str(days[0]),
-        "dagster/asset_partition_range_end": str(days[-1]),
-    }
-    order = definitions.resolve_asset_graph().toposorted_asset_keys
-    checks: list[dg.AssetCheckEvaluation] = []
+    graph = definitions.resolve_asset_graph()
+    chosen = dg.AssetSelection.assets(changed).downstream() if changed else dg.AssetSelection.all()
+    keys = chosen.resolve(graph)
+    run_id = str(uuid4())
     with _progress(console) as progress:
-        task = progress.add_task(what, total=len(order))
-        for key in order:
-            progress.update(task, description=f"{what}: {key.to_user_string()}")
-            result = dg.materialize(
-                assets,
-                instance=instance,
-                resources=definitions.resources,
-                selection=[key],
-                tags=range_of_days,
-                raise_on_error=False,
-            )
-            if not result.success:
-                sys.exit(f"{key.to_user_string()} failed: see {folder.root / 'dagster.log'}")
-            checks.extend(result.get_asset_check_evaluations())
-            progress.advance(task)
+        task = progress.add_task(what, total=len(keys))
+
+        def show(event: dg.EventLogEntry) -> None:
+            if event.dagster_event and event.dagster_event.is_step_start:
+                progress.update(task, description=f"{what}: {_asset_of(event.dagster_event)}")
+            elif event.dagster_event and event.dagster_event.is_step_success:
+                progress.advance(task)
+
+        instance.add_event_listener(run_id, show)
+        result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+            instance=instance,
+            run_id=run_id,
+            asset_selection=sorted(keys),
+            tags={
+                "dagster/asset_partition_range_start": str(days[0]),
+                "dagster/asset_partition_range_end": str(days[-1]),
+            },
+            raise_on_error=False,
+        )
+        if failed := [_asset_of(event) for event in result.all_events if event.is_step_failure]:
+            sys.exit(f"{', '.join(failed)} failed: see {folder.root / 'dagster.log'}")
         progress.update(task, description=what)
-    return checks
+    return list(result.get_asset_check_evaluations())
+
+
+def _asset_of(event: dg.DagsterEvent) -> str:
+    return (event.step_key or "").replace("__", "/")
 
 
 def _progress(console: Console) -> Progress:

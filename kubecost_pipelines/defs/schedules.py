@@ -105,8 +105,8 @@ def build_settle_schedule(settings: Settings, derived: Sequence[dg.AssetKey]) ->
         cron_schedule=f"{minutes % 60} {minutes // 60 % 24} * * *",
         execution_timezone="UTC",
         default_status=_status(settings),
-        description=f"Every day: moves the day that ended {settings.settle_hours:g} hours ago to its bill, prices later "
-        "days by what settled ones have cost, and makes the derived tables of days that the lake has lost.",
+        description=f"Every day: moves the day that ended {settings.settle_hours:g} hours ago to its bill, prices the "
+        "days after it by what settled ones have cost, and makes the derived tables of days that the lake has lost.",
     )
     def settle(
         context: dg.ScheduleEvaluationContext, workbench: dg.ResourceParam[Workbench]

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from decimal import Decimal
 from pathlib import Path
 
@@ -11,30 +10,19 @@ import pytest
 import yaml
 
 from kubecost_pipelines.cli.docs import PAGES
+from kubecost_pipelines_tests.demo.made import COMMAND, MadeDemo
 
 ROOT = Path(__file__).parents[2]
-COMMAND = Path(sys.executable).parent / "kubecost-pipelines"
 
 
-@pytest.fixture(scope="module")
-def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("demo") / "demo"
+@pytest.fixture
+def demo_folder(made_demo: MadeDemo) -> Path:
+    return made_demo.folder
 
 
-@pytest.fixture(scope="module")
-def printed(demo_folder: Path) -> str:
-    environment = {**os.environ, "COLUMNS": "160"}
-    environment.pop("KUBECOST_PIPELINES_CONFIG", None)
-    done = subprocess.run(
-        [COMMAND, "demo", str(demo_folder), "--days", "5"],
-        cwd=demo_folder.parent,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+@pytest.fixture
+def printed(made_demo: MadeDemo) -> str:
+    return made_demo.printed
 
 
 def row(printed: str, *starts: str) -> list[str]:

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from kubecost_pipelines_tests.dashboard.running import RunningDemo, open_browser, run_demo
+from kubecost_pipelines_tests.dashboard.running import RunningDemo, open_browser, open_demo
+from kubecost_pipelines_tests.demo.made import MadeDemo
 
 expect.set_options(timeout=30_000)
 """For a machine with other work; what is there at once is seen at once."""
@@ -21,8 +22,8 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def demo(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDemo]:
-    with run_demo(tmp_path_factory.mktemp("dashboard") / "demo", days=5) as running:
+def demo(browser: Browser, made_demo: MadeDemo) -> Iterator[RunningDemo]:
+    with open_demo(made_demo.folder) as running:
         yield running
 
 

@@ -1,10 +1,8 @@
-"""A running demo: the demo's lake, `dev` over it (Dagster and the dashboard), and a browser."""
+"""A running demo: `dev` over the demo's lake (Dagster and the dashboard), and a browser."""
 
-import os
 import shutil
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -17,8 +15,8 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from kubecost_pipelines.dashboard import SOURCES
+from kubecost_pipelines_tests.demo.made import COMMAND, environment
 
-COMMAND = Path(sys.executable).parent / "kubecost-pipelines"
 COMPONENTS = Path(__file__).parents[2] / ".components"
 QUIET = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
@@ -37,26 +35,15 @@ class RunningDemo:
 
 
 @contextmanager
-def run_demo(folder: Path, days: int) -> Iterator[RunningDemo]:
-    """Make the demo of so many days, and open Dagster and the dashboard on it."""
-    environment = {**os.environ, "DAGSTER_DISABLE_TELEMETRY": "yes"}
-    environment.pop("KUBECOST_PIPELINES_CONFIG", None)
-    made = subprocess.run(
-        [COMMAND, "demo", str(folder), "--days", str(days)],
-        cwd=folder.parent,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert made.returncode == 0, made.stdout + made.stderr
+def open_demo(folder: Path) -> Iterator[RunningDemo]:
+    """Open Dagster and the dashboard on the demo in `folder`."""
     port, api_port = _free_port(), _free_port()
     running = RunningDemo(folder, f"http://127.0.0.1:{api_port}", f"http://127.0.0.1:{port}")
     with (folder / "kubecost-pipelines.yaml").open("a", encoding="utf-8") as settings:
         settings.write(f"dagster_url: {running.dagster}\n")
     command = [str(COMMAND), "dev", str(folder), "--port", str(port), "--api-port", str(api_port)]
     with (folder / "dev.log").open("w") as log:
-        process = subprocess.Popen(command, cwd=folder.parent, env=environment, stdout=log, stderr=log)
+        process = subprocess.Popen(command, cwd=folder.parent, env=environment(), stdout=log, stderr=log)
     try:
         _wait_for(f"{running.dashboard}/model/assets?window=7d", process)
         _wait_for(f"{running.dagster}/server_info", process)

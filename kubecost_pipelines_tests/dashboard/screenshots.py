@@ -1,12 +1,14 @@
 """The pictures of README.md: `make screenshots` makes a demo, opens it in Chromium and writes docs/images."""
 
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from PIL import Image
 
-from kubecost_pipelines_tests.dashboard.running import open_browser, run_demo
+from kubecost_pipelines_tests.dashboard.running import open_browser, open_demo
+from kubecost_pipelines_tests.demo.made import make_demo
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 COLORS = 128
@@ -15,7 +17,10 @@ COLORS = 128
 
 def main() -> None:
     """Write the dashboard's overview and Dagster's asset graph."""
-    with TemporaryDirectory() as folder, open_browser() as browser, run_demo(Path(folder) / "demo", days=14) as demo:
+    with ExitStack() as opened:
+        folder = Path(opened.enter_context(TemporaryDirectory())) / "demo"
+        make_demo(folder, days=14)
+        browser, demo = opened.enter_context(open_browser()), opened.enter_context(open_demo(folder))
         pages = (
             ("dashboard.png", f"{demo.dashboard}/", ".legend li", (1280, 800)),
             ("why.png", f"{demo.dashboard}/?view=why&cluster=prod-eks-1&namespace=web", ".waterfall svg", (1280, 800)),
