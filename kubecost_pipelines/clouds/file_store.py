@@ -104,7 +104,7 @@ class FileStore(ABC):
         for month in _recent_months(today):
             delivery = self._find(month)
             if delivery and any(self._has_rows(file) for file in delivery.files):
-                return Connection(ConnectionEvent.DATA, f"{delivery.source}: {len(delivery.files)} files")
+                return Connection(ConnectionEvent.DATA, f"{delivery.source}: {_how_many(delivery.files)}")
         return Connection(ConnectionEvent.EMPTY, f"{self._export.uri} has no bill of the last {RECENT_MONTHS} months")
 
     def _inputs(self, files: Sequence[ExportFile]) -> dict[str, str]:
@@ -159,3 +159,7 @@ def _recent_months(today: date) -> Iterator[date]:
     for _ in range(RECENT_MONTHS):
         yield month
         month = (month - DAY).replace(day=1)
+
+
+def _how_many(files: Sequence[ExportFile]) -> str:
+    return f"{len(files)} file{'' if len(files) == 1 else 's'}"

@@ -46,8 +46,8 @@ def put_manifest(folder: Path, *parts: str) -> None:
 @pytest.mark.parametrize(
     ("prepare", "event", "words"),
     [
-        (lambda root: put(root / MONTH / "a.csv.gz"), ConnectionEvent.DATA, "1 files"),
-        (lambda root: put(root / "daily" / MONTH / "a.csv.gz"), ConnectionEvent.DATA, "1 files"),
+        (lambda root: put(root / MONTH / "a.csv.gz"), ConnectionEvent.DATA, "1 file"),
+        (lambda root: put(root / "daily" / MONTH / "a.csv.gz"), ConnectionEvent.DATA, "1 file"),
         (lambda root: put(root / MONTH / "a.csv", b"Date,Tags\n"), ConnectionEvent.EMPTY, "no bill of the last"),
         (lambda root: None, ConnectionEvent.EMPTY, "no bill of the last"),
         (lambda root: root.rmdir(), ConnectionEvent.ERROR, "there is no folder"),

@@ -25,7 +25,7 @@ def write(name: str, content: bytes) -> Callable[[Path], object]:
 @pytest.mark.parametrize(
     ("prepare", "event", "words"),
     [
-        (write("a.csv", b"cost,currency\n1,USD\n"), ConnectionEvent.DATA, "1 files"),
+        (write("a.csv", b"cost,currency\n1,USD\n"), ConnectionEvent.DATA, "1 file"),
         (write("a.csv", b"cost,currency\n"), ConnectionEvent.EMPTY, "no bill of the last 3 months"),
         (write("a.jsonl", b"\n"), ConnectionEvent.EMPTY, "no bill of the last 3 months"),
         (write("readme.txt", b"hello"), ConnectionEvent.EMPTY, "no bill of the last 3 months"),
@@ -120,4 +120,4 @@ def test_an_export_at_the_root_of_a_bucket(s3: S3Server, tmp_path: Path) -> None
 
     found = check_connection(CloudStoreSettings.model_validate(store), TODAY, tmp_path)
 
-    assert (found.event, found.detail) == (ConnectionEvent.DATA, "s3://acme-root: 1 files")
+    assert (found.event, found.detail) == (ConnectionEvent.DATA, "s3://acme-root: 1 file")

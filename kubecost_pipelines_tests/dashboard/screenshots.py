@@ -11,6 +11,9 @@ from kubecost_pipelines_tests.dashboard.running import open_browser, open_demo
 from kubecost_pipelines_tests.demo.made import make_demo
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
+LINEAGE = "/assets/asset_costs?view=lineage&lineageScope=neighbors"
+"""The middle of the graph: what the Daily Asset Store is made from, and what is made from it."""
+
 COLORS = 128
 """Enough for flat areas and text, in a third of the bytes."""
 
@@ -24,7 +27,7 @@ def main() -> None:
         pages = (
             ("dashboard.png", f"{demo.dashboard}/", ".legend li", (1280, 800)),
             ("why.png", f"{demo.dashboard}/?view=why&cluster=prod-eks-1&namespace=web", ".waterfall svg", (1280, 800)),
-            ("asset-graph.png", f"{demo.dagster}/asset-groups", "[data-testid='asset-graph'], svg", (1600, 900)),
+            ("asset-graph.png", f"{demo.dagster}{LINEAGE}", "[data-testid='asset-graph'], svg", (1400, 1150)),
         )
         for name, address, awaited, (width, height) in pages:
             page = browser.new_page(viewport={"width": width, "height": height})
