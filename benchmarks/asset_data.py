@@ -4,12 +4,11 @@ Half as many again belong to clusters whose bill is another one: 80,000 asset-da
 """
 
 import ibis
-from ibis.backends.duckdb import Backend
 
 from benchmarks import bill_data
 from kubecost_pipelines.core.tables import ASSET_INVENTORY
 from kubecost_pipelines.core.window import Window
-from kubecost_pipelines.lake import Lake
+from kubecost_pipelines.lake import Engine, Lake
 
 ASSETS = """
 SELECT day AS date, id AS provider_id, format('{}/{}/{}/{}', cluster, type, id, name) AS asset_id, *
@@ -30,7 +29,7 @@ FROM (
 """
 
 
-def write_inventory(lake: Lake, engine: Backend, window: Window, lines: int) -> None:
+def write_inventory(lake: Lake, engine: Engine, window: Window, lines: int) -> None:
     """Write `asset_inventory` for the resources that a bill of that many lines names."""
     bill_data.create_resources(engine.con, 0, lines)
     engine.con.execute(f"CREATE TEMP TABLE assets AS {ASSETS}")

@@ -3,9 +3,8 @@
 import json
 from pathlib import Path
 
-from ibis.backends.duckdb import Backend
-
 from kubecost_pipelines.core.tables import ASSET_COSTS, Table
+from kubecost_pipelines.lake import Engine
 from kubecost_pipelines.lake.lake import METADATA_KEY
 
 CLUSTER = "prod-1"
@@ -70,7 +69,7 @@ _CONSTANTS = {
 }
 
 
-def write(table: Table, engine: Backend, rows: int, file: Path) -> None:
+def write(table: Table, engine: Engine, rows: int, file: Path) -> None:
     """Write a day's file of `allocations`, or of `asset_costs` with the assets that so many allocations use."""
     made = _WORKLOADS.format(cluster=CLUSTER, per_node=PER_NODE)
     query = f"SELECT n, {made} FROM range({rows}) AS workloads (n)"

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ibis.backends.duckdb import Backend
 
-from kubecost_pipelines.lake import open_engine
+from kubecost_pipelines.lake import Engine, open_engine
 from kubecost_pipelines_tests.dagster_run import Deployment, deploy
 from kubecost_pipelines_tests.demo.made import MadeDemo, made_once
 from kubecost_pipelines_tests.s3 import S3Server, serve_s3
@@ -20,7 +19,7 @@ PLANTED = "PLANTED-"
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Backend]:
+def engine(tmp_path: Path) -> Iterator[Engine]:
     with open_engine("600MB", tmp_path) as opened:
         yield opened
 

@@ -22,9 +22,7 @@ from kubecost_pipelines.settings import ClusterSettings, ExportSettings
 from kubecost_pipelines.sinks import ExportError, SourceRows
 
 if TYPE_CHECKING:
-    from ibis.backends.duckdb import Backend
-
-    from kubecost_pipelines.lake import Lake, Written
+    from kubecost_pipelines.lake import Engine, Lake, Written
 
 
 def source_table(export: ExportSettings) -> Table:
@@ -33,7 +31,7 @@ def source_table(export: ExportSettings) -> Table:
 
 
 def rows_of_lake(
-    lake: "Lake", engine: "Backend", cluster: ClusterSettings, export: ExportSettings, day: date
+    lake: "Lake", engine: "Engine", cluster: ClusterSettings, export: ExportSettings, day: date
 ) -> SourceRows:
     """Return a day's rows as the lake has them.
 

@@ -77,7 +77,7 @@ def _copy_day(
 ) -> None:
     file = tools.scratch / f"{table.name}-{day}.parquet"
     fetched = fetch(client, day, file)
-    rows = tools.engine.read_parquet(file).mutate(date=day)
+    rows = tools.engine.read_parquet(file, table_name=tools.engine.new_name("day")).mutate(date=day)
     staged = tools.lake.stage(table, rows, tools.engine)
     for expectation in expectations:
         report.check(expectation, staged.rows)

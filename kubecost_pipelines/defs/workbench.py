@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from uuid import uuid4
 
 import ibis.expr.types as ir
-from ibis.backends.duckdb import Backend
 
 from kubecost_pipelines.core.settling import settled_days
-from kubecost_pipelines.lake import Lake, open_engine
+from kubecost_pipelines.lake import Engine, Lake, open_engine
 from kubecost_pipelines.settings import Settings
 from kubecost_pipelines.settings.locations import locate
 
@@ -23,13 +21,13 @@ class Tools:
 
     settings: Settings
     lake: Lake
-    engine: Backend
+    engine: Engine
     scratch: Path
     now: datetime
 
     def keep(self, rows: ir.Table) -> ir.Table:
         """Return the rows, computed once for what is asked of them next."""
-        return self.engine.create_table(f"kept_{uuid4().hex}", rows, temp=True)
+        return self.engine.compute("kept", rows)
 
     def settled(self, days: list[date]) -> list[date]:
         return settled_days(days, self.now, self.settings.settle_after)

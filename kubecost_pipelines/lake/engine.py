@@ -1,24 +1,73 @@
-"""Engine: a DuckDB that stays within its memory and spills where it is told to."""
+"""Engine: a DuckDB that stays within its memory, spills where it is told to, and is told the same thing once."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
+from itertools import count
 from pathlib import Path
+from typing import Any
 
-import ibis
+import ibis.expr.types as ir
 from ibis.backends.duckdb import Backend
+
+COMPILED = 128
+"""How many statements are kept: more than one asset asks, and some megabytes."""
+
+
+class Engine(Backend):  # type: ignore[misc] # Ibis tells no types of its backends
+    """DuckDB, as Ibis knows it, which compiles an expression only if no engine of this process has done so.
+
+    A run asks the same of every cluster and bill, and a small day takes longer to compile than to compute. Tables are
+    numbered in the order in which they are made, so that the same work has the same words in every engine.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._numbers = count(1)
+
+    def new_name(self, what: str) -> str:
+        """Return a name that no table of this engine has."""
+        return f"{what}_{next(self._numbers)}"
+
+    def compute(self, what: str, rows: ir.Table) -> ir.Table:
+        """Return the rows, computed once, as a temporary table named after `what` it holds."""
+        name = self.new_name(what)
+        table = self.create_table(name, schema=rows.schema(), temp=True)
+        self._run_pre_execute_hooks(rows)
+        self.con.execute(f"INSERT INTO {name} {self.compile(rows)}").fetchall()
+        return table
+
+    def compile(
+        self,
+        expr: ir.Expr,
+        /,
+        *,
+        limit: int | None = None,
+        params: Mapping[ir.Expr, Any] | None = None,
+        pretty: bool = False,
+    ) -> str:
+        """Return the expression as SQL; see Ibis."""
+        if limit is not None or params or pretty:
+            return str(super().compile(expr, limit=limit, params=params, pretty=pretty))
+        return _compile(expr.as_table().op())
+
+
+@lru_cache(COMPILED)
+def _compile(operation: Any) -> str:
+    # Operations are equal when all that they consist of is; engines are when they were opened with the same options.
+    return str(Backend.compiler.to_sqlglot(operation.to_expr()).sql(dialect=Backend.name))
 
 
 @contextmanager
-def open_engine(memory_limit: str, scratch: Path, threads: int | None = None) -> Iterator[Backend]:
+def open_engine(memory_limit: str, scratch: Path, threads: int | None = None) -> Iterator[Engine]:
     """Open an in-process DuckDB that works in UTC, in `memory_limit` and, past that, on disk in `scratch`.
 
     It works with `threads`, or with one per core.
     """
-    engine = ibis.duckdb.connect(
-        memory_limit=memory_limit,
-        temp_directory=str(scratch / "spill"),
-        preserve_insertion_order=False,
-    )
+    engine = Engine().connect(preserve_insertion_order=False)
+    # Not among the options: what differs from run to run would make every engine another one to `_compile`.
+    engine.con.execute("SET memory_limit = ?", [memory_limit])
+    engine.con.execute("SET temp_directory = ?", [str(scratch / "spill")])
     if threads:
         engine.con.execute(f"SET threads = {threads}")
     # It would answer a sum over a day by reading the whole bill a second time.

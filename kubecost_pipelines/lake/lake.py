@@ -22,11 +22,11 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.parquet as pq
-from ibis.backends.duckdb import Backend
 from pyarrow import fs
 
 from kubecost_pipelines import __version__
 from kubecost_pipelines.core.tables import Table
+from kubecost_pipelines.lake.engine import Engine
 from kubecost_pipelines.settings.locations import Location
 
 METADATA_KEY = "kubecost_pipelines"
@@ -69,7 +69,7 @@ class Staged:
     """What `summarise` made of them; else the rows."""
     by_day: Mapping[date, Written]
     nothing: Written
-    engine: Backend
+    engine: Engine
     is_held: bool = True
 
     def drop(self) -> None:
@@ -111,7 +111,7 @@ class Lake:
         return {date.fromisoformat(path.parent.name.removeprefix("date=")) for path in files}
 
     def read(
-        self, table: Table, key: Sequence[str], days: Iterable[date], engine: Backend, *, is_numbered: bool = False
+        self, table: Table, key: Sequence[str], days: Iterable[date], engine: Engine, *, is_numbered: bool = False
     ) -> ir.Table:
         """Return the rows of the days that exist, with `date`; an empty table of that shape when none does.
 
@@ -123,11 +123,11 @@ class Lake:
         schema = ibis.schema({"date": "date", **table.schema()})
         if not found:
             numbered = ibis.schema({**schema, "row": "int64"}) if is_numbered else schema
-            return engine.create_table(f"no_{uuid4().hex}", schema=numbered, temp=True)
+            return engine.create_table(engine.new_name("no_rows"), schema=numbered, temp=True)
         local = found if self._location.is_local else [self._download(path) for path in found]
         rows = engine.read_parquet(
             local,
-            table_name=f"{table.name}_{uuid4().hex}",
+            table_name=engine.new_name(table.name),
             union_by_name=True,
             hive_partitioning=True,
             file_row_number=is_numbered,
@@ -155,7 +155,7 @@ class Lake:
         self,
         table: Table,
         rows: ir.Table,
-        engine: Backend,
+        engine: Engine,
         complete: Completion | None = None,
         *,
         summarise: Completion | None = None,
@@ -176,18 +176,18 @@ class Lake:
         missing = [name for name in ("date", *table.names) if name not in rows.columns]
         if missing:
             raise LakeError(f"{table.name}: the rows lack {', '.join(missing)}; this is a bug, please report it.")
-        name = f"staged_{uuid4().hex}"
         if is_held:
             # In order, so that each day's file reads its own part and no other, also when they are on the disk.
-            computed = engine.create_table(name, rows.order_by("date"), temp=True)
+            computed = engine.compute("staged", rows.order_by("date"))
         else:
-            engine.con.execute(f"CREATE TEMP VIEW {name} AS {ibis.to_sql(rows, dialect='duckdb')}").fetchall()
+            name = engine.new_name("staged")
+            engine.con.execute(f"CREATE TEMP VIEW {name} AS {engine.compile(rows)}").fetchall()
             computed = engine.table(name)
         if complete:
-            more = ibis.to_sql(complete(computed), dialect="duckdb")
+            more = engine.compile(complete(computed))
             engine.con.execute(f"INSERT INTO {computed.get_name()} {more}").fetchall()
         costs = [name for name in table.names if name.endswith(("cost", "adjustment"))]
-        summary = engine.create_table(f"sums_{uuid4().hex}", summarise(computed), temp=True) if summarise else computed
+        summary = engine.compute("sums", summarise(computed)) if summarise else computed
         sums = {name: summary[name].sum().fill_null(0) for name in costs}
         count = summary["rows"].sum() if summarise else summary.count()
         summed = summary.group_by("date").aggregate(rows=count, **sums).to_pyarrow().to_pylist()

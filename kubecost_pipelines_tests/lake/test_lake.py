@@ -13,10 +13,9 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow.parquet as pq
 import pytest
-from ibis.backends.duckdb import Backend
 
 from kubecost_pipelines.core.tables import Column, Table
-from kubecost_pipelines.lake import Lake, LakeError
+from kubecost_pipelines.lake import Engine, Lake, LakeError
 from kubecost_pipelines.settings.locations import locate
 
 TABLE = Table(
@@ -36,12 +35,12 @@ def things(*rows: tuple[date, str, str]) -> ir.Table:
     return table.mutate(cost=table.cost.cast("decimal(38, 12)"))
 
 
-def contents(lake: Lake, engine: Backend, *days: date) -> list[tuple[date, str, Decimal]]:
+def contents(lake: Lake, engine: Engine, *days: date) -> list[tuple[date, str, Decimal]]:
     rows = lake.read(TABLE, ["k"], days, engine).to_pyarrow().to_pylist()
     return sorted((row["date"], row["name"], row["cost"]) for row in rows)
 
 
-def test_each_day_becomes_one_file_at_a_fixed_path(lake: Lake, engine: Backend, tmp_path: Path) -> None:
+def test_each_day_becomes_one_file_at_a_fixed_path(lake: Lake, engine: Engine, tmp_path: Path) -> None:
     staged = lake.stage(TABLE, things((MONDAY, "a", "1.5"), (TUESDAY, "b", "2")), engine)
 
     lake.publish(staged, ["k"], [MONDAY, TUESDAY])
@@ -52,7 +51,7 @@ def test_each_day_becomes_one_file_at_a_fixed_path(lake: Lake, engine: Backend, 
     assert pq.read_schema(tmp_path / files[0]).names == ["name", "cost"]
 
 
-def test_a_file_tells_its_rows_its_sums_and_its_inputs(lake: Lake, engine: Backend) -> None:
+def test_a_file_tells_its_rows_its_sums_and_its_inputs(lake: Lake, engine: Engine) -> None:
     staged = lake.stage(TABLE, things((MONDAY, "a", "0.1"), (MONDAY, "it's", "0.2")), engine)
     lake.publish(staged, ["k"], [MONDAY], inputs={"it's.csv.gz": "12-34"}, details={MONDAY: {"note": "x"}})
 
@@ -65,7 +64,7 @@ def test_a_file_tells_its_rows_its_sums_and_its_inputs(lake: Lake, engine: Backe
     assert lake.describe(TABLE, ["k"], TUESDAY) is None
 
 
-def test_a_day_without_rows_is_a_file_that_says_complete_and_nothing(lake: Lake, engine: Backend) -> None:
+def test_a_day_without_rows_is_a_file_that_says_complete_and_nothing(lake: Lake, engine: Engine) -> None:
     lake.publish(lake.stage(TABLE, things(), engine), ["k"], [MONDAY])
 
     known = lake.describe(TABLE, ["k"], MONDAY)
@@ -74,11 +73,11 @@ def test_a_day_without_rows_is_a_file_that_says_complete_and_nothing(lake: Lake,
     assert contents(lake, engine, MONDAY) == []
 
 
-def test_reading_days_that_nobody_wrote_gives_an_empty_table_of_that_shape(lake: Lake, engine: Backend) -> None:
+def test_reading_days_that_nobody_wrote_gives_an_empty_table_of_that_shape(lake: Lake, engine: Engine) -> None:
     assert contents(lake, engine, MONDAY) == []
 
 
-def test_a_full_day_does_not_become_empty_where_that_means_lost_data(lake: Lake, engine: Backend) -> None:
+def test_a_full_day_does_not_become_empty_where_that_means_lost_data(lake: Lake, engine: Engine) -> None:
     lake.publish(lake.stage(TABLE, things((MONDAY, "a", "1")), engine), ["k"], [MONDAY])
 
     with pytest.raises(LakeError, match=r"2026-10-05.*the lake's days stay"):
@@ -87,12 +86,12 @@ def test_a_full_day_does_not_become_empty_where_that_means_lost_data(lake: Lake,
     assert contents(lake, engine, MONDAY, TUESDAY) == [(MONDAY, "a", Decimal(1))]
 
 
-def test_rows_of_a_day_that_was_not_asked_for_are_refused(lake: Lake, engine: Backend) -> None:
+def test_rows_of_a_day_that_was_not_asked_for_are_refused(lake: Lake, engine: Engine) -> None:
     with pytest.raises(LakeError, match="2026-10-06"):
         lake.publish(lake.stage(TABLE, things((TUESDAY, "b", "1")), engine), ["k"], [MONDAY])
 
 
-def test_a_column_that_an_older_file_lacks_reads_as_null(lake: Lake, engine: Backend) -> None:
+def test_a_column_that_an_older_file_lacks_reads_as_null(lake: Lake, engine: Engine) -> None:
     lake.publish(lake.stage(TABLE, things((MONDAY, "a", "1")), engine), ["k"], [MONDAY])
     newer = Table("things", "", "", "", (*TABLE.columns, Column("colour", "string", "")))
 
@@ -102,7 +101,7 @@ def test_a_column_that_an_older_file_lacks_reads_as_null(lake: Lake, engine: Bac
 
 
 def test_what_dead_writers_left_is_swept_and_what_live_ones_write_is_not(
-    lake: Lake, engine: Backend, tmp_path: Path
+    lake: Lake, engine: Engine, tmp_path: Path
 ) -> None:
     folder = tmp_path / "lake" / "things" / "k" / f"date={MONDAY}"
     folder.mkdir(parents=True)
@@ -137,7 +136,7 @@ with open_engine("600MB", root) as engine:
 
 
 def test_killed_while_writing_25_times_a_reader_always_finds_one_whole_generation(
-    lake: Lake, engine: Backend, tmp_path: Path
+    lake: Lake, engine: Engine, tmp_path: Path
 ) -> None:
     lake.publish(lake.stage(TABLE, things((MONDAY, "first", "1")), engine), ["k"], [MONDAY])
     path = lake.path(TABLE, ["k"], MONDAY)

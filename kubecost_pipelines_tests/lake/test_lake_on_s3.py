@@ -3,16 +3,15 @@
 from pathlib import Path
 
 import pytest
-from ibis.backends.duckdb import Backend
 
-from kubecost_pipelines.lake import Lake
+from kubecost_pipelines.lake import Engine, Lake
 from kubecost_pipelines.settings.locations import locate
 from kubecost_pipelines_tests.lake.test_lake import MONDAY, TABLE, TUESDAY, contents, things
 from kubecost_pipelines_tests.s3 import S3Server
 
 
 def test_days_are_written_replaced_and_read_back(
-    s3: S3Server, engine: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    s3: S3Server, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in {
         "AWS_ENDPOINT_URL": s3.endpoint,
