@@ -12,7 +12,7 @@ from rich.table import Table as Grid
 
 from kubecost_pipelines.defs.workbench import Workbench
 from kubecost_pipelines.operations.errors import NothingToExplainError
-from kubecost_pipelines.operations.explain import Explanation, explain
+from kubecost_pipelines.operations.explain import WORKLOADS, Explanation, explain
 from kubecost_pipelines.settings import load_settings
 
 SHOWN = 40
@@ -54,7 +54,7 @@ def _print(found: Explanation) -> None:
     shares = [
         {
             "asset": f"{row['asset_type']} {row['asset_name'] or ''}" if row["asset_id"] else "no asset",
-            "resource": row["resource"],
+            "resource": _resource(row),
             "theirs": _amount(row["amount"], row["unit"]),
             "of": _amount(row["whole"], row["unit"]),
             "share": f"{row['share']:.2%}" if row["share"] is not None else "",
@@ -95,6 +95,11 @@ def _grid(console: Console, title: str, rows: Sequence[Mapping[str, Any]], names
     for row in rows[:SHOWN]:
         grid.add_row(*(_cell(row[name]) for name in names))
     console.print(grid)
+
+
+def _resource(row: Mapping[str, Any]) -> str:
+    name, used_by = row["resource"], row["used_by"]
+    return str(name) if used_by in (WORKLOADS, f"__{name}__") else f"{name} {used_by}"
 
 
 def _amount(value: float | None, unit: str) -> str:

@@ -28,6 +28,9 @@ from kubecost_pipelines.defs.workbench import Tools, Workbench
 from kubecost_pipelines.operations.errors import NothingToExplainError
 
 Row = dict[str, Any]
+WORKLOADS = "workloads"
+"""`used_by` of what workloads use; of the rest it is the namespace that it stands in, such as `__idle__`."""
+
 MOST_BILL_ROWS = 500
 """Of one explanation; a node has a handful a day."""
 
@@ -40,10 +43,10 @@ _COSTS = ("list_cost", "billed_cost", "effective_cost")
 class Explanation:
     """Why a workload, or what nobody used, costs what it costs on a day.
 
-    `resources`: per resource `estimate`, `adjustment`, `total_cost`, as reconciled_allocations has them. `assets`: per
-    asset and resource the `amount` that is theirs of the `whole`, their `share`, and the asset's own estimate, total,
-    rule and price basis; a cloud resource whose labels name them stands there too. `bill`: the rows of cloud_billing
-    behind those assets.
+    `resources`: per resource `estimate`, `adjustment`, `total_cost`, as reconciled_allocations has them. `assets`:
+    per asset and resource the `amount` that is theirs of the `whole`, their `share`, who they are (`used_by`), and
+    the asset's own estimate, total, rule and price basis; a cloud resource whose labels name them stands there too.
+    `bill`: the rows of cloud_billing behind those assets.
     """
 
     cluster: str
@@ -133,8 +136,9 @@ def _trace(tools: Tools, cluster: str, day: date, chosen: Mapping[str, str | Non
     costs = tools.lake.read(ASSET_COSTS, [], [day], tools.engine)
     costs = tools.keep(costs.filter(costs.cluster == cluster))
     prices = price_assets(costs, allocations, tools.keep)
-    found = trace(_choose(allocations, chosen), prices)
-    found = found.union(_choose(trace_unused(prices), chosen).select(found.columns))
+    found = trace(_choose(allocations, chosen), prices).mutate(used_by=ibis.literal(WORKLOADS))
+    unused = _choose(trace_unused(prices), chosen)
+    found = found.union(unused.mutate(used_by=unused.namespace).select(found.columns))
     of_asset = costs.select("asset_id", **{f"asset_{name.removeprefix('asset_')}": costs[name] for name in _OF_ASSET})
     joined = found.left_join(of_asset, "asset_id").drop("asset_id_right", "date")
     rows: list[Row] = joined.order_by(ibis.desc("total_cost"), "asset_id", "resource").to_pyarrow().to_pylist()
@@ -153,6 +157,7 @@ def _external(tools: Tools, cluster: str, day: date, chosen: Mapping[str, str | 
         {
             "asset_id": "/".join(filter(None, (row["provider_key"], row["service_name"], row["resource_id"]))),
             "resource": "external",
+            "used_by": WORKLOADS,
             "unit": "",
             **dict.fromkeys(("amount", "whole", "share")),
             "estimate": row["cost"],

@@ -77,6 +77,7 @@ def test_a_workload_is_explained_down_to_the_bill(printed: str, demo_folder: Pat
     assert (Decimal(reserved["billed_cost"]), Decimal(reserved["effective_cost"])) == (Decimal(0), Decimal("2.88"))
     everything = json.loads(whole.stdout)
     assert sum(one["total_cost"] for one in everything["assets"]) == pytest.approx(everything["total_cost"], abs=1e-9)
+    assert {one["used_by"] for one in everything["assets"]} == {"workloads", "__idle__", "__shared__"}
     fee = next(one for one in everything["assets"] if one["resource"] == "shared")
     assert (fee["asset_type"], fee["total_cost"]) == ("ClusterManagement", pytest.approx(2.4))
     database = next(one for one in everything["assets"] if one["resource"] == "external")
