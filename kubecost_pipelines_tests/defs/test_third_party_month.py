@@ -207,3 +207,22 @@ def test_running_again_changes_no_file(month: tuple[Deployment, Recorded]) -> No
 
     assert again.success
     assert ask(deployment, sums) == before
+
+
+def test_the_largest_movers_are_told_and_drawn(month: tuple[Deployment, Recorded]) -> None:
+    deployment, recorded = month
+    moved = """
+        SELECT namespace, controller, sum(cpu_cost_adjustment + gpu_cost_adjustment + ram_cost_adjustment
+            + pv_cost_adjustment + network_cost_adjustment + load_balancer_cost_adjustment) AS adjustment
+        FROM {reconciled_allocations} WHERE allocation_type <> 'external' GROUP BY ALL
+        ORDER BY abs(adjustment) DESC LIMIT 10
+    """
+
+    [told] = [one for (name, _), one in recorded.materialized.items() if "largest_movers" in one]
+    movers = [record.data for record in told["largest_movers"].records]
+
+    expected = ask(deployment, moved)
+    assert len(movers) == 10
+    assert [abs(one["adjustment"]) for one in movers] == pytest.approx([abs(row[2]) for row in expected], abs=1e-6)
+    assert all(one["estimate"] + one["adjustment"] == pytest.approx(one["total_cost"], abs=2e-6) for one in movers)
+    assert told["from_estimate_to_total"].startswith("![The ten largest movers, from estimate to total](data:image/png")
