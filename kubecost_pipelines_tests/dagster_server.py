@@ -73,15 +73,20 @@ def write_deployment(folder: Path, days: list[date], *, postgres_port: int | Non
 
 
 @contextmanager
-def serve_dagster(folder: Path, environment: Mapping[str, str]) -> Iterator[DagsterServer]:
+def serve_dagster(
+    folder: Path, environment: Mapping[str, str], *, module_name: str = "kubecost_pipelines.definitions"
+) -> Iterator[DagsterServer]:
     """Serve the deployment that `write_deployment` wrote into `folder`."""
     port = free_port()
-    module = ["-m", "kubecost_pipelines.definitions"]
+    module = ["-m", module_name]
     commands = [
         [sys.executable, "-m", "dagster_webserver", "-p", str(port), *module],
         [sys.executable, "-m", "kubecost_pipelines_tests.quick_daemon", "run", *module],
     ]
     server = DagsterServer(f"http://127.0.0.1:{port}", folder / "dagster_home", folder / "lake", environment)
+    # As `dagster dev` does: two servers that both find no SQLite database yet both make one, and break it.
+    with server.instance():
+        pass
     with ExitStack() as running:
         for number, command in enumerate(commands):
             running.enter_context(_group(command, environment, folder / f"server-{number}.log"))

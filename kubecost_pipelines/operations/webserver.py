@@ -15,6 +15,8 @@ _ENDED = ("COMPLETED", "COMPLETED_SUCCESS", "COMPLETED_FAILED", "FAILED", "CANCE
 _ERRORS = "... on PythonError { message } ... on UnauthorizedError { message }"
 
 _GRAPH = "{ assetNodes { assetKey { path } tags { key value } isPartitioned } }"
+_LOCATIONS = """{ workspaceOrError { ... on Workspace { locationEntries { name
+  locationOrLoadError { ... on PythonError { message } } } } } }"""
 _DAYS = """query ($key: AssetKeyInput!) {
   assetNodeOrError(assetKey: $key) { ... on AssetNode { partitionKeysByDimension { partitionKeys } } } }"""
 _BACKFILL = """id status tags { key value } assetSelection { path } error { message }
@@ -82,10 +84,19 @@ class Webserver:
         if not nodes:
             raise NoDagsterError(
                 f"{self.url} has none of our assets loaded. Open its Deployment page: the code location "
-                "kubecost_pipelines must be there, with your settings and without an error."
+                "kubecost_pipelines must be there, with your settings and without an error." + self._load_errors()
             )
         [dimension] = self._ask(_DAYS, key={"path": nodes[0].key})["assetNodeOrError"]["partitionKeysByDimension"]
         return Graph(nodes, [date.fromisoformat(key) for key in dimension["partitionKeys"]])
+
+    def _load_errors(self) -> str:
+        """Return why code locations did not load, a line each, in Dagster's words."""
+        entries = self._ask(_LOCATIONS)["workspaceOrError"].get("locationEntries", [])
+        return "".join(
+            f"\n  {entry['name']} did not load: {error['message'].strip()}"
+            for entry in entries
+            if (error := entry["locationOrLoadError"]) and "message" in error
+        )
 
     def launch(self, plan: Plan) -> str:
         """Start a backfill of the plan and return its id."""

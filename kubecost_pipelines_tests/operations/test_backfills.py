@@ -145,3 +145,12 @@ def test_without_any_server_the_same_runs_in_process(tmp_path: Path) -> None:
     assert "recorded in" in done.stdout
     found = sorted(path.parent.name for path in (tmp_path / "lake").glob("cloud_assets/*/*/*/data.parquet"))
     assert found == [f"date={day}" for day in DAYS[-2:]]
+
+
+def test_a_code_location_that_does_not_load_is_named_with_its_error(tmp_path: Path) -> None:
+    environment = write_deployment(tmp_path, DAYS[:1])
+    with serve_dagster(tmp_path, environment, module_name="no_such_module") as server:
+        done = server.cli("rebuild", "cloud-assets")
+    assert done.returncode == 5
+    assert "\n  no_such_module did not load: " in done.stderr
+    assert "No module named 'no_such_module'" in done.stderr
