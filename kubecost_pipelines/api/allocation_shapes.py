@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from kubecost_pipelines.api.shapes import DECIMALS, Json, number, window_json
 from kubecost_pipelines.core.window import HOURS_PER_MONTH
 from kubecost_pipelines.operations.costs.allocations import Allocations
+from kubecost_pipelines.operations.costs.questions import HOUR
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,7 +50,7 @@ def rates(metric: str, found: Allocations) -> "Numbers":
     per = {"hourly": 1, "daily": 24, "monthly": HOURS_PER_MONTH}.get(metric)
     if not per:
         return np.ones(len(found.columns["name"]))
-    return per / np.repeat([(end - start).days * 24.0 for start, end in found.sets], np.diff(found.bounds))
+    return per / np.repeat([(end - start) / HOUR for start, end in found.sets], np.diff(found.bounds))
 
 
 def allocations_json(found: Allocations, metric: str = "cumulative") -> list[Json]:
@@ -163,9 +164,9 @@ def _times(found: Allocations) -> _Times:
     import numpy as np  # noqa: PLC0415 - not needed to start
 
     v = found.columns
-    days = np.array(found.sets, "datetime64[s]").astype("float64")
+    edges = found.edges.astype("float64")
     lengths = np.diff(found.bounds)
-    first, last = (np.repeat(days[:, edge], lengths) for edge in (0, 1))
+    first, last = (np.repeat(edges[:, edge], lengths) for edge in (0, 1))
     own = ~(np.ma.getmaskarray(v["start"]) | np.ma.getmaskarray(v["end"]))
     starts, ends = (
         np.where(own, np.ma.filled(v[name], 0.0), of_set) for name, of_set in (("start", first), ("end", last))

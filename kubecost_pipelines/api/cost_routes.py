@@ -22,6 +22,8 @@ from kubecost_pipelines.settings import Settings
 AllocationQuery = Annotated[AllocationParameters, Query()]
 AssetQuery = Annotated[AssetParameters, Query()]
 CloudCostQuery = Annotated[CloudCostParameters, Query()]
+NAMED_CLUSTERS = 10
+"""Clusters that a warning names."""
 
 
 class CostRoutes:
@@ -87,13 +89,13 @@ class CostRoutes:
         )
         key = ("allocation", self._serving.reader.version, question, *_page(parameters), parameters.cost_metric)
         if parameters.format == "csv":
-            question = _accumulated(question)
+            question = question.accumulated
 
         def make() -> bytes:
             found = self._allocations.ask(question)
             kept = found.cut(parameters.offset, parameters.limit)
             answered = kept.split(allocations_json(kept, parameters.cost_metric))
-            return _csv(answered) if parameters.format == "csv" else envelope(answered, _currency_warning(found))
+            return _csv(answered) if parameters.format == "csv" else envelope(answered, _warning(found))
 
         return self.answers.answer(request, key, make, _media_type(parameters.format))
 
@@ -112,23 +114,21 @@ class CostRoutes:
                 {"allocations": items, "window": shapes.window_json(start, end)}
                 for items, (start, end) in zip(answered, found.sets, strict=True)
             ]
-            window = shapes.window_json(*question.days)
-            return envelope(
-                {"step": _step_nanoseconds(found), "sets": sets, "window": window}, _currency_warning(found)
-            )
+            window = shapes.window_json(*question.bounds)
+            return envelope({"step": _step_nanoseconds(found), "sets": sets, "window": window}, _warning(found))
 
         return self.answers.answer(request, key, make, _media_type(parameters.format))
 
     def allocation_topline(self, request: Request, parameters: AllocationQuery) -> Response:
         """The sum of all items of the window, and how many there are."""
-        question = _accumulated(parameters.question(request.query_params, self._now(), self._settings.allocation))
+        question = parameters.question(request.query_params, self._now(), self._settings.allocation).accumulated
         key = ("topline", self._serving.reader.version, question, parameters.cost_metric)
 
         def make() -> bytes:
             found = self._allocations.ask(question)
             rows = summaries_json(found, parameters.cost_metric)
-            combined = {"allocations": {"total": _total(rows)}, "window": shapes.window_json(*question.days)}
-            return envelope({"numResults": len(rows), "combined": combined})
+            combined = {"allocations": {"total": _total(rows)}, "window": shapes.window_json(*question.bounds)}
+            return envelope({"numResults": len(rows), "combined": combined}, _hours_warning(found))
 
         return self.answers.answer(request, key, make, "application/json")
 
@@ -302,6 +302,21 @@ def _media_type(format_: str) -> str:
     return "text/csv; charset=utf-8" if format_ == "csv" else "application/json"
 
 
+def _warning(found: Allocations) -> str:
+    return " ".join(filter(None, (_currency_warning(found), _hours_warning(found))))
+
+
+def _hours_warning(found: Allocations) -> str:
+    if not found.without_hours:
+        return ""
+    clusters = [f"{name} ({', '.join(map(str, days))})" for name, days in found.without_hours.items()]
+    more = f" and {len(clusters) - NAMED_CLUSTERS} more" if len(clusters) > NAMED_CLUSTERS else ""
+    return (
+        f"left out, for there are no hours of them: {', '.join(clusters[:NAMED_CLUSTERS])}{more}. Set `step: 1h` of a "
+        "cluster for those to come, or ask for days."
+    )
+
+
 def _currency_warning(found: Allocations) -> str:
     currencies = set(found.columns["currency"].tolist()) - {None} if found.columns else set[str]()
     if len(currencies) < 2 and "mixed" not in currencies:
@@ -310,7 +325,7 @@ def _currency_warning(found: Allocations) -> str:
 
 
 def _step_nanoseconds(found: Allocations) -> int:
-    return next(((end - start).days * 86_400 * 10**9 for start, end in found.sets), 0)
+    return next((round((end - start).total_seconds()) * 10**9 for start, end in found.sets), 0)
 
 
 _SUMMED = (

@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from kubecost_pipelines.core.serving import IdleBy
-from kubecost_pipelines.core.window import Window
+from kubecost_pipelines.core.serving import HOURLY_DAYS, IdleBy
+from kubecost_pipelines.core.window import DAY, Window
 from kubecost_pipelines.core.window_parser import FORMS, parse_window
 from kubecost_pipelines.operations.costs import allocation_names, assets, cloud_costs
 from kubecost_pipelines.operations.costs.filters import Field as FilterField
@@ -18,6 +18,7 @@ from kubecost_pipelines.operations.costs.questions import (
     AssetQuestion,
     CloudCostQuestion,
     Days,
+    Hours,
     QuestionError,
     Step,
 )
@@ -26,11 +27,13 @@ from kubecost_pipelines.settings.allocation import AllocationSettings
 Given = TypeVar("Given")
 
 MAX_DAYS = 3_660
+MAX_HOURLY_DAYS = HOURLY_DAYS + 2
+"""The days whose hours are kept, the running one, and one for a window that begins within a day."""
 _MODEL = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
 _SETTING = "When it is not said, as the setting of that name."
 _NO_HOURS = (
-    "days are answered, `day` is the finest step. Hours are in the lake, in `reconciled_allocations_hourly` of the "
-    "clusters that have `step: 1h`."
+    "assets and cloud costs have no hours, `day` is the finest step. Workloads have them: ask `/model/allocation` with "
+    "`accumulate=hour`."
 )
 _STEPS = {"true": Step.ALL, "all": Step.ALL, "false": Step.DAY, "": Step.DAY, "none": Step.DAY}
 
@@ -39,7 +42,8 @@ class _Windowed(BaseModel):
     model_config = _MODEL
 
     window: str = Field(
-        description=f"What time to cover: {'; '.join(FORMS)}. Every UTC day that it touches is one whole day.",
+        description=f"What time to cover: {'; '.join(FORMS)}. Every UTC day that it touches is one whole day; "
+        "with a step of hours, every hour.",
         examples=["7d", "2026-10-01T00:00:00Z,2026-11-01T00:00:00Z"],
         max_length=200,
     )
@@ -48,7 +52,7 @@ class _Windowed(BaseModel):
         "false",
         max_length=20,
         description="`true` or `all`: one set for the window. `false` or `day`: one per day. `week` (from Sunday), "
-        "`month`, `quarter`.",
+        "`month`, `quarter`. `hour`: one per hour, of workloads in clusters that have `step: 1h`.",
     )
     filter: str = Field(
         "",
@@ -70,6 +74,8 @@ class _Windowed(BaseModel):
             found = parse_window(self.window, now)
         except ValueError as error:
             raise QuestionError(str(error)) from None
+        if found.end.date() == date.max:
+            raise QuestionError(f"window: it ends on {date.max}, which has no day after it: ask for an earlier one.")
         if (found.end - found.start).days > MAX_DAYS:
             raise QuestionError(f"window: {(found.end - found.start).days:,} days, at most {MAX_DAYS:,} are answered")
         return found
@@ -82,7 +88,8 @@ class _Windowed(BaseModel):
             return _STEPS.get(text) or Step(text)
         except ValueError:
             raise QuestionError(
-                f"accumulate: unknown {text!r}; accepted are true, false, day, week, month, quarter, all"
+                f"accumulate: unknown {text!r}; accepted are true, false, day, week, month, quarter, all, and of "
+                "workloads hour"
             ) from None
 
     def _read_filter(
@@ -95,7 +102,7 @@ class AllocationParameters(_Windowed):
     """Parameters of `/model/allocation` and its kin."""
 
     accumulate_by: str = Field("", alias="accumulateBy", max_length=20, description="As `accumulate`; it comes first.")
-    step: str = Field("", max_length=20, description="Length of one set in days, `1d`, or weeks, `1w`.")
+    step: str = Field("", max_length=20, description="Length of one set: `1h`, `6h`, `1d`, `1w`.")
     resolution: str = Field("", max_length=20, description="Of OpenCost's Prometheus; without meaning here.")
     idle: bool | None = Field(None, description="Whether idle cost has an item of its own. Kubecost's default: true.")
     include_idle: bool | None = Field(None, alias="includeIdle", description="OpenCost's word for `idle`.")
@@ -160,12 +167,17 @@ class AllocationParameters(_Windowed):
         Raises:
             ValueError: a parameter has no such form.
         """
-        window = self.read_window(now)
+        window, step = self.read_window(now), self._step(is_opencost=is_opencost)
+        if isinstance(step, Hours) and window.end - window.start > MAX_HOURLY_DAYS * DAY:
+            raise QuestionError(
+                f"window: {(window.end - window.start).days:,} days by the hour, at most {MAX_HOURLY_DAYS} are "
+                "answered: ask for a shorter window, or for days."
+            )
         wanted_idle = self.include_idle if is_opencost else (self.idle if self.idle is not None else self.include_idle)
-        return AllocationQuestion(
+        question = AllocationQuestion(
             window=window,
             aggregate=allocation_names.parse_aggregate(self.aggregate),
-            step=self._step(is_opencost=is_opencost),
+            step=step,
             filter=self._read_filter(given, allocation_names.filter_fields(), allocation_names.v1_fields()),
             idle=not is_opencost if wanted_idle is None else wanted_idle,
             share_idle=defaults.share_idle != "keep" if self.share_idle is None else self.share_idle,
@@ -181,19 +193,30 @@ class AllocationParameters(_Windowed):
             share_cost=_given(self.share_cost, defaults.share_cost),
             is_shared_evenly=_given(self.share_split, defaults.share_split) == "even",
         )
+        return question.accumulated if self._is_accumulated else question
 
     def _idle_by(self, defaults: AllocationSettings) -> IdleBy:
         if self.idle_by_node:
             return "node"
         return "cluster" if self.share_idle is not None or defaults.share_idle == "keep" else defaults.share_idle
 
-    def _step(self, *, is_opencost: bool) -> Step | Days:
+    def _step(self, *, is_opencost: bool) -> Step | Days | Hours:
         if self.accumulate_by:
-            return self.model_copy(update={"accumulate": self.accumulate_by}).read_step()
-        found = self.read_step()
-        if found is Step.ALL or not (self.step or is_opencost):
-            return found
-        return _parse_step(self.step) if self.step else Step.ALL
+            return self._accumulated_by(self.accumulate_by)
+        found, step = self._accumulated_by(self.accumulate), _parse_step(self.step) if self.step else None
+        if found is Step.ALL:
+            # The window in one: of whole days, unless the step is finer.
+            return step if isinstance(step, Hours) else found
+        if step or isinstance(found, Hours):
+            return step or found
+        return Step.ALL if is_opencost else found
+
+    def _accumulated_by(self, text: str) -> Step | Hours:
+        return Hours(1) if text.strip().lower() == "hour" else self.model_copy(update={"accumulate": text}).read_step()
+
+    @property
+    def _is_accumulated(self) -> bool:
+        return not self.accumulate_by and self._accumulated_by(self.accumulate) is Step.ALL
 
 
 class AssetParameters(_Windowed):
@@ -268,9 +291,9 @@ def _label(text: str) -> tuple[str, str]:
     return key.strip(), value.strip()
 
 
-def _parse_step(text: str) -> Days:
+def _parse_step(text: str) -> Days | Hours:
     found = re.fullmatch(r"([1-9][0-9]{0,3})(h|d|w)", text)
     hours = int(found[1]) * {"h": 1, "d": 24, "w": 168}[found[2]] if found else 0
-    if not hours or hours % 24:
-        raise QuestionError(f"step: illegal {text!r}: {_NO_HOURS} A step is 1d, 24h, 7d, 1w …")
-    return Days(hours // 24)
+    if not hours:
+        raise QuestionError(f"step: illegal {text!r}; a step is 1h, 6h, 1d, 24h, 7d, 1w …")
+    return Hours(hours) if hours % 24 else Days(hours // 24)

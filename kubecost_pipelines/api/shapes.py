@@ -20,8 +20,12 @@ Json = dict[str, Any]
 
 
 def window_json(start: date, end: date) -> Json:
-    """Return `[start, end)` in UTC."""
-    return {"start": f"{start}T00:00:00Z", "end": f"{end}T00:00:00Z"}
+    """Return `[start, end)` in UTC, of days or of times."""
+    return {"start": _instant(start), "end": _instant(end)}
+
+
+def _instant(time: date) -> str:
+    return f"{time:%Y-%m-%dT%H:%M:%SZ}" if isinstance(time, datetime) else f"{time}T00:00:00Z"
 
 
 def asset_json(asset: Asset, one: AssetSet) -> Json:

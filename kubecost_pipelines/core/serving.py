@@ -6,13 +6,18 @@ group by. Averages are kept as sums (core-minutes) so that they can be added up 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Literal, get_args
 
 from kubecost_pipelines.core.tables import ADJUSTED_RESOURCES, label_column
 
 ALLOCATIONS, ASSETS, CLOUD_COSTS, OUT_OF_CLUSTER = "allocations", "assets", "cloud_costs", "out_of_cluster"
 CONNECTIONS = "connection_status"
+HOURS = "hours"
+"""Allocations by the hour: the columns of `allocations`, and `hour`, the UTC time at which each hour starts."""
+
+HOURLY_DAYS = 7
+"""Days up to the newest whose hours are kept: they are 24 times the rows. Kubecost itself keeps two days of hours."""
 
 COSTS = tuple(f"{name}_cost" for name in ADJUSTED_RESOURCES)
 ADJUSTMENTS = tuple(f"{name}_cost_adjustment" for name in ADJUSTED_RESOURCES)
@@ -77,6 +82,11 @@ MEASURES = (*AMOUNTS, *SHARES)
 """What of an allocation can be added up. Shares are linear too, hence idle is shared in any grouping at no cost."""
 
 CLOUD_MEASURES = ("list_cost", "net_cost", "amortized_net_cost", "invoiced_cost", "amortized_cost")
+
+
+def first_hourly_day(newest: date) -> date:
+    """Return the first day whose hours are kept, by the newest one that has hours."""
+    return newest - timedelta(days=HOURLY_DAYS - 1)
 
 
 SPAN = "span"

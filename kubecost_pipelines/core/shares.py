@@ -12,14 +12,15 @@ from kubecost_pipelines.core.serving import IDLE_BY, idle_share, tenancy_share
 from kubecost_pipelines.core.sharing import IDLE_WITHIN, Pool, divide, idle_pools, tenancy_pool
 
 
-def with_shares(rows: ir.Table) -> ir.Table:
+def with_shares(rows: ir.Table, parts_of_day: Sequence[str] = ()) -> ir.Table:
     """Return the rows with the columns `core.serving.SHARES`, adjusted and as estimated.
 
     Args:
         rows: of `reconciled_allocations`, with `date`.
+        parts_of_day: columns that tell parts of a day apart, each of which shares its own.
     """
     for within in dict.fromkeys(IDLE_WITHIN[by] for by in IDLE_BY):
-        rows = divide(rows, within, _pools(rows, within))
+        rows = divide(rows, (*within, *parts_of_day), _pools(rows, within))
     return rows
 
 

@@ -14,6 +14,7 @@ FILE_NAME = "data.parquet"
 STORED_IN = {
     tables.RECONCILED_ALLOCATIONS.name: serving.ALLOCATIONS,
     tables.ALLOCATIONS.name: serving.ALLOCATIONS,
+    tables.RECONCILED_ALLOCATIONS_HOURLY.name: serving.HOURS,
     tables.ASSET_COSTS.name: serving.ASSETS,
     tables.CLOUD_BILLING.name: serving.CLOUD_COSTS,
     tables.CLOUD_ASSETS.name: serving.OUT_OF_CLUSTER,
@@ -42,7 +43,7 @@ class LakeFile:
 
 def list_files(lake: Location) -> dict[Identity, LakeFile]:
     """Return the files that a store of the lake is made from."""
-    return _preferred(file for table in STORED_IN for file in _files_of(table, lake))
+    return _without_old_hours(_preferred(file for table in STORED_IN for file in _files_of(table, lake)))
 
 
 def _files_of(table: str, lake: Location) -> Iterable[LakeFile]:
@@ -59,3 +60,12 @@ def _preferred(files: Iterable[LakeFile]) -> dict[Identity, LakeFile]:
     order = list(STORED_IN)
     ranked = sorted(files, key=lambda file: order.index(file.table), reverse=True)
     return {file.identity: file for file in ranked}
+
+
+def _without_old_hours(files: dict[Identity, LakeFile]) -> dict[Identity, LakeFile]:
+    """Return the files without hours of other days than the newest ones."""
+    days = [day for stored_in, _, day in files if stored_in == serving.HOURS]
+    if not days:
+        return files
+    first = serving.first_hourly_day(max(days))
+    return {identity: file for identity, file in files.items() if identity[0] != serving.HOURS or identity[2] >= first}

@@ -69,7 +69,20 @@ def read_parquet(paths: Sequence[str], *options: str) -> str:
     return f"read_parquet({', '.join([f'[{listed}]', 'union_by_name = true', 'hive_partitioning = true', *options])})"
 
 
-def allocation_rows(source: str, label_keys: Sequence[str]) -> str:
+def hourly_source(source: str) -> str:
+    """Return a relation of hourly rows as one of daily rows with `hour`, their start; what only days have is null."""
+    hour = "date + to_hours(hour)"
+    known = {*tables.RECONCILED_ALLOCATIONS_HOURLY.names, "start", "end"}
+    lacking = [column for column in tables.RECONCILED_ALLOCATIONS.columns if column.name not in known]
+    nulls = [f"CAST(NULL AS {duckdb_type(column.type)}) AS {identifier(column.name)}" for column in lacking]
+    times = [
+        f'CAST({start} AS TIMESTAMPTZ) AS "{name}"'
+        for name, start in (("start", hour), ("end", f"{hour} + INTERVAL 1 HOUR"))
+    ]
+    return f"(SELECT * REPLACE ({hour} AS hour), {', '.join([*nulls, *times])} FROM {source} ORDER BY hour)"
+
+
+def allocation_rows(source: str, label_keys: Sequence[str], parts_of_day: Sequence[str] = ()) -> str:
     """Return allocations without their shares: the labels of the settings flattened, averages as sums."""
     flattened = [f"{_label(key)} AS {label_column(key)}" for key in label_keys]
     amounts = [
@@ -78,17 +91,18 @@ def allocation_rows(source: str, label_keys: Sequence[str]) -> str:
         else f"coalesce({name}, 0) AS {name}"
         for name in serving.AMOUNTS
     ]
-    return f"SELECT {', '.join([*map(identifier, _KEPT), *flattened, *amounts])} FROM {source}"
+    return f"SELECT {', '.join([*map(identifier, (*_KEPT, *parts_of_day)), *flattened, *amounts])} FROM {source}"
 
 
-def shared_rows(label_keys: Sequence[str]) -> str:
+def shared_rows(label_keys: Sequence[str], parts_of_day: Sequence[str] = ()) -> str:
     """Return the rows of `BATCH` with their shares, in the same order."""
     types = {column.name: column.type for column in tables.RECONCILED_ALLOCATIONS.columns}
     schema = {name: types.get(name, "string") for name in _KEPT} | {"date": "date"}
+    schema |= dict.fromkeys(parts_of_day, "timestamp")
     schema |= dict.fromkeys(map(label_column, label_keys), "string")
     schema |= dict.fromkeys(serving.AMOUNTS, "float64")
     batch = ibis.table(schema, name=BATCH)
-    shared = with_shares(batch).select(*schema, *serving.SHARES)
+    shared = with_shares(batch, parts_of_day).select(*schema, *serving.SHARES)
     return str(ibis.to_sql(shared, dialect="duckdb"))
 
 

@@ -20,7 +20,7 @@ from kubecost_pipelines.serving.lake_files import Identity, list_files
 from kubecost_pipelines.serving.reader import CURRENT, current_file
 from kubecost_pipelines.settings.locations import Location
 
-LAYOUT = 2
+LAYOUT = 3
 """Raised when a file of the lake would be stored otherwise: older stores are then made anew."""
 
 

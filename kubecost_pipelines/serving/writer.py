@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 
 from kubecost_pipelines.core import serving
-from kubecost_pipelines.core.serving import ALLOCATIONS, ASSETS, CONNECTIONS, day_span, month_span
+from kubecost_pipelines.core.serving import ALLOCATIONS, ASSETS, CONNECTIONS, HOURS, day_span, month_span
 from kubecost_pipelines.serving import rows
 from kubecost_pipelines.serving.lake_files import STORED_IN, Identity, LakeFile
 from kubecost_pipelines.settings.locations import Location
@@ -70,7 +70,8 @@ class Writer:
         for name in dict.fromkeys(STORED_IN.values()):
             days = sorted({day for stored_in, _, day in touched if stored_in == name})
             files = sorted((f for f in changed if f.identity[0] == name), key=lambda file: (file.day, file.key))
-            for some in (days[at : at + DAYS_AT_ONCE] for at in range(0, len(days), DAYS_AT_ONCE)):
+            at_once = 1 if name == HOURS else DAYS_AT_ONCE
+            for some in (days[at : at + at_once] for at in range(0, len(days), at_once)):
                 self._insert(name, [file for file in files if some[0] <= file.day <= some[-1]])
                 self._sum_days(name, some)
             self._sum_months(name, days)
@@ -105,9 +106,12 @@ class Writer:
 
     def _put(self, statement: str, name: str, source: str) -> None:
         execute = self._connection.execute
-        if name == ALLOCATIONS:
-            execute(f"CREATE OR REPLACE TEMP TABLE {rows.BATCH} AS {rows.allocation_rows(source, self._label_keys)}")
-            execute(f"{statement} {rows.shared_rows(self._label_keys)}")
+        if name in (ALLOCATIONS, HOURS):
+            parts = ("hour",) if name == HOURS else ()
+            source = rows.hourly_source(source) if name == HOURS else source
+            batch = rows.allocation_rows(source, self._label_keys, parts)
+            execute(f"CREATE OR REPLACE TEMP TABLE {rows.BATCH} AS {batch}")
+            execute(f"{statement} {rows.shared_rows(self._label_keys, parts)}")
             execute(f"DROP TABLE {rows.BATCH}")
         elif name == CONNECTIONS:
             execute(f"{statement} SELECT * FROM {source}")

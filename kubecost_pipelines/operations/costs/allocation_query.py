@@ -5,8 +5,8 @@ cost are divided among the items themselves, by the same rule (`core.sharing`).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, replace
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from kubecost_pipelines.core import serving
@@ -29,7 +29,7 @@ from kubecost_pipelines.operations.costs.filters import (
     Group,
     compile_filter,
 )
-from kubecost_pipelines.operations.costs.questions import AllocationQuestion, Step, set_start, set_windows
+from kubecost_pipelines.operations.costs.questions import HOUR, AllocationQuestion, Hours, Step, set_start, set_windows
 
 if TYPE_CHECKING:
     from kubecost_pipelines.core.sharing import Split
@@ -105,6 +105,17 @@ class AllocationQueries:
             f"{sql} ORDER BY set_start, total_cost DESC, name LIMIT {MAX_ITEMS + 1}", parameters, items.columns
         )
 
+    def days_without_hours(self, question: AllocationQuestion) -> Compiled:
+        """Return the query for `cluster` and `date` of what a question of hours asks for and only days know."""
+        by_day = replace(question, step=Step.DAY)
+        wanted = compile_filter(resolve_aliases(question.filter), self._label_columns)
+        source = _source(by_day, self._smallest(by_day, {"cluster"} | wanted.columns))
+        sql = (
+            f"SELECT DISTINCT cluster, date FROM {source.table} WHERE {source.where} AND {wanted.sql} "
+            f"EXCEPT SELECT key, day FROM lake_files WHERE stored_in = '{serving.HOURS}' ORDER BY cluster, date"
+        )
+        return Compiled(sql, [*source.parameters, *wanted.parameters], wanted.columns)
+
     def _items(self, question: AllocationQuestion) -> Compiled:
         keys = [key_of(one, self._label_columns) for one in question.aggregate]
         wanted = compile_filter(resolve_aliases(question.filter), self._label_columns)
@@ -112,12 +123,12 @@ class AllocationQueries:
         needed = set[str]().union(wanted.columns, shared.columns, *(key.columns for key in keys))
         if question.is_split_by_node:
             needed.add("node")
-        summary = self._smallest(needed) if question.aggregate else None
+        summary = self._smallest(question, needed) if question.aggregate else None
         source = _source(question, summary)
         columns = [*_common(question, summary), *_state(question, source), *_amounts(question)]
         parts = ", ".join(f"coalesce({key.sql}, '{UNALLOCATED}')" for key in keys)
         name = f"concat_ws('/', {parts})" if parts else "name"
-        named = f"{_first_day(question)} AS set_start, {_named(question, name)} AS name"
+        named = f"{_set_start(question)} AS set_start, {_named(question, name)} AS name"
         parameters = [value for key in keys for value in key.parameters]
         if not _shares_items(question):
             where = " AND ".join([source.where, *_kept_types(question), wanted.sql])
@@ -140,23 +151,27 @@ class AllocationQueries:
         """Return the idle cost that the workloads which a filter keeps would bear if it were shared, as in Kubecost."""
         wanted = compile_filter(resolve_aliases(question.filter), self._label_columns)
         by_node = {"node"} if question.is_split_by_node else set[str]()
-        source = _source(question, self._smallest(wanted.columns | by_node))
+        source = _source(question, self._smallest(question, wanted.columns | by_node))
         shares = _idle_shares(question)
         whole = " + ".join(f"sum({share})" for share in shares.values())
         sums = [f"sum({share}) AS {x}_cost" for x, share in shares.items()]
         sql = (
-            f"SELECT {_first_day(question)} AS set_start, {_idle_name(question)} AS name, "
+            f"SELECT {_set_start(question)} AS set_start, {_idle_name(question)} AS name, "
             f"{_listed(_state(question, source))}, {', '.join(sums)}, {whole} AS total_cost FROM {source.table} "
             f"WHERE {source.where} AND allocation_type IN ('workload', 'idle') AND {wanted.sql} "
             f"GROUP BY 1, 2 HAVING abs({whole}) > 1e-12"
         )
         return Compiled(sql, [*source.parameters, *wanted.parameters], wanted.columns)
 
-    def _smallest(self, needed: set[str]) -> Summary | None:
+    def _smallest(self, question: AllocationQuestion, needed: set[str]) -> Summary | None:
+        if isinstance(question.step, Hours):
+            return None  # Few days are kept, and no sums of their hours.
         return next((one for one in self._summaries if needed <= set(one.dimensions)), None)
 
 
 def _source(question: AllocationQuestion, summary: Summary | None) -> _Source:
+    if isinstance(question.step, Hours):
+        return _Source(serving.HOURS, "hour >= ? AND hour < ?", [_naive(time) for time in question.bounds], "1")
     first, end = question.days
     if summary is None:
         return _Source(serving.ALLOCATIONS, "date >= ? AND date < ?", [first, end], "1")
@@ -172,8 +187,16 @@ def _source(question: AllocationQuestion, summary: Summary | None) -> _Source:
     return _Source(summary.name, f"({where})", [bound for span in spans for bound in span], "rows")
 
 
-def _first_day(question: AllocationQuestion) -> str:
-    return set_start(question.step).format(first=question.days[0])
+def _set_start(question: AllocationQuestion) -> str:
+    first = question.bounds[0]
+    if isinstance(question.step, Hours):
+        return f"time_bucket(INTERVAL {question.step.count} HOUR, hour, TIMESTAMP '{_naive(first)}')"
+    return set_start(question.step).format(first=first)
+
+
+def _naive(time: date) -> date:
+    """Return a UTC time as the store has it."""
+    return time.replace(tzinfo=None) if isinstance(time, datetime) else time
 
 
 def _shared(question: AllocationQuestion) -> Filter:
@@ -279,7 +302,8 @@ def _divided(question: AllocationQuestion, columns: Sequence[_Column]) -> str:
 
     from kubecost_pipelines.core.sharing import share_costs, share_flat_cost  # noqa: PLC0415 - as above
 
-    schema = {"set_start": "date", "name": "string", "allocation_type": "string"}
+    is_hourly = isinstance(question.step, Hours)
+    schema = {"set_start": "timestamp" if is_hourly else "date", "name": "string", "allocation_type": "string"}
     schema |= {"is_kept": "boolean", "is_shared": "boolean"}
     schema |= {column.name.strip('"'): _TYPES.get(column.how, "string") for column in columns}
     split: Split = "even" if question.is_shared_evenly else "weighted"
@@ -291,12 +315,12 @@ def _divided(question: AllocationQuestion, columns: Sequence[_Column]) -> str:
 
 
 def _flat_cost(question: AllocationQuestion, set_start: Any) -> Any:
-    """Return the flat cost of a set by its first day: sets of months differ in length."""
+    """Return the flat cost of a set by its start: sets of months differ in length."""
     import ibis  # noqa: PLC0415 - as above
 
-    starts: dict[int, list[date]] = {}
-    for start, end in set_windows(*question.days, question.step):
-        starts.setdefault((end - start).days * 24, []).append(start)
+    starts: dict[float, list[date]] = {}
+    for start, end in set_windows(*question.bounds, question.step):
+        starts.setdefault((end - start) / HOUR, []).append(_naive(start))
     costs = {hours: question.share_cost * hours / HOURS_PER_MONTH for hours in starts}
     (hours, _), *others = starts.items()
     return (

@@ -1,12 +1,14 @@
 """Questions: what of the cost somebody wants to know. Plain data; nothing here reads anything."""
 
-from dataclasses import dataclass
-from datetime import date, timedelta
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
 from enum import Enum
 
 from kubecost_pipelines.core.serving import IdleBy
 from kubecost_pipelines.core.window import DAY, Window
 from kubecost_pipelines.operations.costs.filters import EVERYTHING, Filter
+
+HOUR = timedelta(hours=1)
 
 
 class QuestionError(ValueError):
@@ -31,6 +33,13 @@ class Days:
 
 
 @dataclass(frozen=True)
+class Hours:
+    """A step of a number of hours, counted from the start of the window."""
+
+    count: int
+
+
+@dataclass(frozen=True)
 class Property:
     """What is grouped by: a field, or with a `key` a label or an annotation."""
 
@@ -47,7 +56,7 @@ class AllocationQuestion:
 
     window: Window
     aggregate: tuple[Property, ...] = ()
-    step: Step | Days = Step.DAY
+    step: Step | Days | Hours = Step.DAY
     filter: Filter = EVERYTHING
     idle: bool = True
     share_idle: bool = False
@@ -66,6 +75,19 @@ class AllocationQuestion:
     @property
     def days(self) -> tuple[date, date]:
         return whole_days(self.window)
+
+    @property
+    def bounds(self) -> tuple[date, date]:
+        """Where the answer begins and ends: whole days, or with a step of hours the hours that the window touches."""
+        return whole_hours(self.window) if isinstance(self.step, Hours) else self.days
+
+    @property
+    def accumulated(self) -> "AllocationQuestion":
+        """The same question, answered with one set."""
+        if not isinstance(self.step, Hours):
+            return replace(self, step=Step.ALL)
+        start, end = whole_hours(self.window)
+        return replace(self, step=Hours(max((end - start) // HOUR, 1)))
 
     @property
     def is_split_by_node(self) -> bool:
@@ -103,8 +125,17 @@ def whole_days(window: Window) -> tuple[date, date]:
     return (days[0], days[-1] + DAY) if days else (window.start.date(), window.start.date())
 
 
-def set_windows(first: date, end: date, step: Step | Days) -> list[tuple[date, date]]:
-    """Return the sets of an answer: `[start, end)` days, the first and the last cut to the question's."""
+def whole_hours(window: Window) -> tuple[datetime, datetime]:
+    """Return the start of the first hour that the window touches, and the end of the last."""
+    start = window.start.replace(minute=0, second=0, microsecond=0)
+    return start, start + -((start - window.end) // HOUR) * HOUR
+
+
+def set_windows(first: date, end: date, step: Step | Days | Hours) -> list[tuple[date, date]]:
+    """Return the sets of an answer: `[start, end)` days, the first and the last cut to the question's.
+
+    With a step of hours they are times, as `first` and `end` are.
+    """
     found, start = list[tuple[date, date]](), first
     while start < end:
         following = _next_start(start, end, step)
@@ -114,9 +145,9 @@ def set_windows(first: date, end: date, step: Step | Days) -> list[tuple[date, d
     return found
 
 
-def _next_start(start: date, end: date, step: Step | Days) -> date:
-    if isinstance(step, Days):
-        return start + step.count * DAY
+def _next_start(start: date, end: date, step: Step | Days | Hours) -> date:
+    if isinstance(step, Days | Hours):
+        return start + (step.count * DAY if isinstance(step, Days) else min(step.count * HOUR, end - start))
     match step:
         case Step.DAY:
             return start + DAY
@@ -130,7 +161,7 @@ def _next_start(start: date, end: date, step: Step | Days) -> date:
 
 
 def set_start(step: Step | Days) -> str:
-    """Return SQL for the first day of the set that `date` lies in; `$first` and `$end` stand in it for the window."""
+    """Return SQL for the first day of the set that `date` lies in; `{first}` stands in it for the window's."""
     if isinstance(step, Days):
         return f"(DATE '{{first}}' + CAST(((date - DATE '{{first}}') // {step.count}) * {step.count} AS INTEGER))"
     match step:
