@@ -1,12 +1,11 @@
 """A reader sees the whole old day or the whole new one, and a file says what it was made from."""
 
 import os
-import signal
-import subprocess
-import sys
 import time
 from datetime import date
 from decimal import Decimal
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import ibis
@@ -15,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from kubecost_pipelines.core.tables import Column, Table
-from kubecost_pipelines.lake import Engine, Lake, LakeError
+from kubecost_pipelines.lake import Engine, Lake, LakeError, open_engine
 from kubecost_pipelines.settings.locations import locate
 
 TABLE = Table(
@@ -116,23 +115,16 @@ def test_what_dead_writers_left_is_swept_and_what_live_ones_write_is_not(
     assert alive.exists()
 
 
-WRITER = """
-import sys
-import ibis
-from pathlib import Path
-from kubecost_pipelines.lake import Lake, open_engine
-from kubecost_pipelines.settings.locations import locate
-from kubecost_pipelines_tests.lake.test_lake import MONDAY, TABLE
-root = Path(sys.argv[1])
-with open_engine("600MB", root) as engine:
-    lake = Lake(locate((root / "lake").as_uri()), root)
-    for generation in range(10_000):
-        numbers = ibis.range(200_000).unnest().name("n").as_table()
-        cost = ibis.literal(1).cast("decimal(38, 12)")
-        numbers = numbers.select(date=ibis.date(MONDAY), name=ibis.literal(str(generation)), cost=cost)
-        lake.publish(lake.stage(TABLE, numbers, engine), ["k"], [MONDAY])
-        print("written", flush=True)
-"""
+def write_for_ever(root: Path, written: Connection) -> None:
+    """Replace one day again and again, and tell of each time: what a test runs in a process to kill."""
+    with open_engine("600MB", root) as engine:
+        lake = Lake(locate((root / "lake").as_uri()), root)
+        for generation in range(10_000):
+            numbers = ibis.range(200_000).unnest().name("n").as_table()
+            cost = ibis.literal(1).cast("decimal(38, 12)")
+            numbers = numbers.select(date=ibis.date(MONDAY), name=ibis.literal(str(generation)), cost=cost)
+            lake.publish(lake.stage(TABLE, numbers, engine), ["k"], [MONDAY])
+            written.send(generation)
 
 
 def test_killed_while_writing_25_times_a_reader_always_finds_one_whole_generation(
@@ -141,13 +133,17 @@ def test_killed_while_writing_25_times_a_reader_always_finds_one_whole_generatio
     lake.publish(lake.stage(TABLE, things((MONDAY, "first", "1")), engine), ["k"], [MONDAY])
     path = lake.path(TABLE, ["k"], MONDAY)
     seen = set()
+    processes = get_context("forkserver")  # imports once for all of them
+    processes.set_forkserver_preload([__name__])
 
     for trial in range(25):
-        with subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE) as writer:
-            assert writer.stdout is not None
-            assert writer.stdout.readline() == b"written\n"
-            time.sleep(0.01 * trial)
-            writer.send_signal(signal.SIGKILL)
+        written, tells = processes.Pipe(duplex=False)
+        writer = processes.Process(target=write_for_ever, args=(tmp_path, tells))
+        writer.start()
+        assert written.poll(60)
+        time.sleep(0.01 * trial)
+        writer.kill()
+        writer.join()
         names = set(pq.read_table(path, columns=["name"]).column("name").to_pylist())
         known = lake.describe(TABLE, ["k"], MONDAY)
         assert len(names) == 1
