@@ -111,6 +111,14 @@ def open_store(settings: CloudStoreSettings, label_keys: tuple[str, ...], scratc
             return AzureStore(settings, label_keys, scratch)
 
 
+def name_bill(engine: Backend) -> str:
+    """Return a name for one more bill of an engine: the same one in every engine, for what is compiled once."""
+    [(bills,)] = engine.con.execute(
+        "SELECT count(*) FROM duckdb_views() WHERE view_name LIKE 'bill\\_%' ESCAPE '\\'"
+    ).fetchall()
+    return f"bill_{bills + 1}"
+
+
 def fingerprint_of(inputs: Mapping[str, str]) -> str:
     """Return what changes when a file of a bill changes, comes or goes; empty for no files."""
     text = json.dumps(sorted(inputs.items()))

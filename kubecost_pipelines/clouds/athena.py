@@ -18,7 +18,7 @@ import ibis.expr.types as ir
 from botocore.exceptions import BotoCoreError, ClientError
 from ibis.backends.duckdb import Backend
 
-from kubecost_pipelines.clouds import Bill, BillError, Connection, answer, fingerprint_of
+from kubecost_pipelines.clouds import Bill, BillError, Connection, answer, fingerprint_of, name_bill
 from kubecost_pipelines.clouds.aws_session import open_session
 from kubecost_pipelines.core.bill_changes import Answer
 from kubecost_pipelines.core.bills.aws_lines import name_as_focus, residual, sum_to_days
@@ -74,7 +74,7 @@ class AthenaStore:
         source = f"{self._settings.table} in Athena"
         if not files:
             return Bill(None, missing=f"{self._settings.title}: {source} has nothing for {window.in_words}")
-        rows = engine.read_parquet(files, table_name=f"bill_{uuid4().hex}", hive_partitioning=False)
+        rows = engine.read_parquet(files, table_name=name_bill(engine), hive_partitioning=False)
         typed = rows.select(**{name: rows[name].cast(type_) for name, type_ in daily.schema().items()})
         inputs = {str(self._settings.table): str(described.get("UpdateTime", ""))}
         return Bill(name_as_focus(typed, tags, window, self._label_keys), inputs, residual, source=source)

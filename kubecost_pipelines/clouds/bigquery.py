@@ -19,7 +19,7 @@ from google.api_core.exceptions import NotFound
 from google.cloud import bigquery
 from ibis.backends.duckdb import Backend
 
-from kubecost_pipelines.clouds import Bill, BillError, Connection, answer, fingerprint_of
+from kubecost_pipelines.clouds import Bill, BillError, Connection, answer, fingerprint_of, name_bill
 from kubecost_pipelines.clouds.gcp_credentials import google_credentials, in_google_words
 from kubecost_pipelines.core.bill_changes import Answer
 from kubecost_pipelines.core.bills.gcp_export import FIELDS, check_fields, name_as_focus, sum_to_days
@@ -132,7 +132,7 @@ class BigQueryStore:
             for batch in rows.to_arrow_iterable():
                 columns = [batch.column(name).cast(wanted.field(name).type, safe=False) for name in wanted.names]
                 writer.write_batch(pa.record_batch(columns, schema=wanted))
-        return engine.read_parquet(file, table_name=f"bill_{uuid4().hex}")
+        return engine.read_parquet(file, table_name=name_bill(engine))
 
     def _in_google_words(self) -> AbstractContextManager[None]:
         return in_google_words(f"{self._settings.title}: {self._table_id}", _cure)

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import ClassVar
-from uuid import uuid4
 
 import duckdb
 import ibis.expr.types as ir
 from ibis.backends.duckdb import Backend
 
-from kubecost_pipelines.clouds import Bill, BillError, Connection, answer, fingerprint_of, unreadable
+from kubecost_pipelines.clouds import Bill, BillError, Connection, answer, fingerprint_of, name_bill, unreadable
 from kubecost_pipelines.clouds.exports import ExportFile, open_export
 from kubecost_pipelines.core.bill_changes import Answer
 from kubecost_pipelines.core.bills.formats import format_of
@@ -139,7 +138,7 @@ class FileStore(ABC):
 
 def read_files(paths: Sequence[str], kind: str, engine: Backend) -> ir.Table:
     """Open files of one kind as one table. CSV comes as text: our mappings say what must parse."""
-    name = f"bill_{uuid4().hex}"
+    name = name_bill(engine)
     if kind == "parquet":
         return engine.read_parquet(paths, table_name=name, union_by_name=True, hive_partitioning=False)
     if kind == "json":

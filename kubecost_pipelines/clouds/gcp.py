@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from datetime import date
-from uuid import uuid4
 
 import ibis.expr.types as ir
 from ibis.backends.duckdb import Backend
 
+from kubecost_pipelines.clouds import name_bill
 from kubecost_pipelines.clouds.file_store import Delivery, FileStore, read_files
 from kubecost_pipelines.core.bills.focus import is_focus
 from kubecost_pipelines.core.bills.gcp_export import FIELDS, check_fields
@@ -39,7 +39,7 @@ class GcpStore(FileStore):
 
 
 def _read_json_as_text(paths: Sequence[str], engine: Backend) -> ir.Table:
-    name = f"bill_{uuid4().hex}"
+    name = name_bill(engine)
     return engine.read_json(paths, table_name=name, columns=_json_columns(), format="newline_delimited")
 
 

@@ -12,7 +12,7 @@ from kubecost_pipelines.core.tables import ALLOCATIONS, ALLOCATIONS_HOURLY, IN_C
 from kubecost_pipelines.defs.describing import asset_key, check_spec, daily_asset, of_cluster
 from kubecost_pipelines.defs.reporting import Materialized, Report, window_of
 from kubecost_pipelines.defs.workbench import Tools, Workbench
-from kubecost_pipelines.lake import LakeError
+from kubecost_pipelines.lake import LakeError, quoted
 from kubecost_pipelines.settings import ClusterSettings, Settings
 
 Fetch = Callable[[ClusterClient, date, Path], FetchedDay]
@@ -77,10 +77,12 @@ def _copy_day(
 ) -> None:
     file = tools.scratch / f"{table.name}-{day}.parquet"
     fetched = fetch(client, day, file)
-    rows = tools.engine.read_parquet(file, table_name=tools.engine.new_name("day")).mutate(date=day)
+    # The date is part of the view, so that all days are asked in the same words, which are compiled once.
+    rows = tools.engine.view("day", f"SELECT *, DATE '{day}' AS date FROM read_parquet({quoted(str(file))})")
     staged = tools.lake.stage(table, rows, tools.engine)
     for expectation in expectations:
         report.check(expectation, staged.rows)
     details = {day: {"skipped_types": dict(fetched.skipped)}} if fetched.skipped else {}
     report.add(tools.lake.publish(staged, [cluster], [day], details=details, may_empty=False))
+    tools.engine.drop(rows)
     file.unlink()

@@ -10,24 +10,28 @@ from typing import Any
 import ibis.expr.types as ir
 from ibis.backends.duckdb import Backend
 
-COMPILED = 128
+COMPILED = 256
 """How many statements are kept: more than one asset asks, and some megabytes."""
+
+IS_VIEW = "SELECT 1 FROM duckdb_views() WHERE view_name = ?"
 
 
 class Engine(Backend):  # type: ignore[misc] # Ibis tells no types of its backends
     """DuckDB, as Ibis knows it, which compiles an expression only if no engine of this process has done so.
 
-    A run asks the same of every cluster and bill, and a small day takes longer to compile than to compute. Tables are
-    numbered in the order in which they are made, so that the same work has the same words in every engine.
+    A run asks the same of every day, cluster and bill, and a small day takes longer to compile than to compute. A table
+    has the lowest number that is free, so that the same work has the same words again.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._numbers = count(1)
+        self._taken: set[str] = set()
 
     def new_name(self, what: str) -> str:
         """Return a name that no table of this engine has."""
-        return f"{what}_{next(self._numbers)}"
+        name = next(name for number in count(1) if (name := f"{what}_{number}") not in self._taken)
+        self._taken.add(name)
+        return name
 
     def compute(self, what: str, rows: ir.Table) -> ir.Table:
         """Return the rows, computed once, as a temporary table named after `what` it holds."""
@@ -36,6 +40,19 @@ class Engine(Backend):  # type: ignore[misc] # Ibis tells no types of its backen
         self._run_pre_execute_hooks(rows)
         self.con.execute(f"INSERT INTO {name} {self.compile(rows)}").fetchall()
         return table
+
+    def view(self, what: str, query: str) -> ir.Table:
+        """Return what a query gives whenever it is read, as a temporary view named after `what` it holds."""
+        name = self.new_name(what)
+        self.con.execute(f"CREATE TEMP VIEW {name} AS {query}").fetchall()
+        return self.table(name)
+
+    def drop(self, table: ir.Table) -> None:
+        """Give back what `compute` or `view` made, and its name."""
+        name = table.op().name
+        kind = "VIEW" if self.con.execute(IS_VIEW, [name]).fetchall() else "TABLE"
+        self.con.execute(f"DROP {kind} {name}").fetchall()
+        self._taken.discard(name)
 
     def compile(
         self,
@@ -76,3 +93,8 @@ def open_engine(memory_limit: str, scratch: Path, threads: int | None = None) ->
         yield engine
     finally:
         engine.disconnect()
+
+
+def quoted(text: str) -> str:
+    """Return a text as SQL has it."""
+    return "'" + text.replace("'", "''") + "'"

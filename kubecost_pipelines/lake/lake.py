@@ -26,7 +26,7 @@ from pyarrow import fs
 
 from kubecost_pipelines import __version__
 from kubecost_pipelines.core.tables import Table
-from kubecost_pipelines.lake.engine import Engine
+from kubecost_pipelines.lake.engine import Engine, quoted
 from kubecost_pipelines.settings.locations import Location
 
 METADATA_KEY = "kubecost_pipelines"
@@ -74,8 +74,7 @@ class Staged:
 
     def drop(self) -> None:
         """Give the memory back."""
-        kind = "TABLE" if self.is_held else "VIEW"
-        self.engine.con.execute(f"DROP {kind} IF EXISTS {self.rows.get_name()}").fetchall()
+        self.engine.drop(self.rows)
 
 
 class Lake:
@@ -180,9 +179,7 @@ class Lake:
             # In order, so that each day's file reads its own part and no other, also when they are on the disk.
             computed = engine.compute("staged", rows.order_by("date"))
         else:
-            name = engine.new_name("staged")
-            engine.con.execute(f"CREATE TEMP VIEW {name} AS {engine.compile(rows)}").fetchall()
-            computed = engine.table(name)
+            computed = engine.view("staged", engine.compile(rows))
         if complete:
             more = engine.compile(complete(computed))
             engine.con.execute(f"INSERT INTO {computed.get_name()} {more}").fetchall()
@@ -297,10 +294,10 @@ def _copy(staged: Staged, target: Path, written: Written) -> None:
     zstd = "COMPRESSION zstd, COMPRESSION_LEVEL 1"  # a tenth less work than the default level, and about as small
     # Fewer rows in a group, and no dictionary of figures that hardly repeat: as small, and a tenth less work.
     zstd += "" if staged.is_held else f", ROW_GROUP_SIZE {ROWS_IN_A_GROUP}, DICTIONARY_SIZE_LIMIT 256"
-    options = f"FORMAT parquet, {zstd}, KV_METADATA {{{METADATA_KEY}: {_quoted(metadata)}}}"
+    options = f"FORMAT parquet, {zstd}, KV_METADATA {{{METADATA_KEY}: {quoted(metadata)}}}"
     # Written out, for Ibis takes longer to compile this than DuckDB to do it, and a month has 31 days.
     rows = f"SELECT * EXCLUDE (date) FROM {staged.rows.get_name()} WHERE date = DATE '{written.day}'"
-    staged.engine.con.execute(f"COPY ({rows}) TO {_quoted(str(target))} ({options})").fetchall()
+    staged.engine.con.execute(f"COPY ({rows}) TO {quoted(str(target))} ({options})").fetchall()
 
 
 def _parse_metadata(day: date, content: bytes) -> Written:
@@ -322,7 +319,3 @@ def _sweep(folder: Path) -> None:
     for leftover in folder.glob(".*.tmp"):
         if time.time() - leftover.stat().st_mtime > STALE_SECONDS:
             leftover.unlink(missing_ok=True)
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
