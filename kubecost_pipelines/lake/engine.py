@@ -9,10 +9,12 @@ from typing import Any
 
 import ibis.expr.types as ir
 from ibis.backends.duckdb import Backend
+from ibis.expr.operations.relations import DatabaseTable, Namespace
 
 COMPILED = 256
 """How many statements are kept: more than one asset asks, and some megabytes."""
 
+TEMPORARY = Namespace("temp", "main")
 IS_VIEW = "SELECT 1 FROM duckdb_views() WHERE view_name = ?"
 
 
@@ -36,10 +38,12 @@ class Engine(Backend):  # type: ignore[misc] # Ibis tells no types of its backen
     def compute(self, what: str, rows: ir.Table) -> ir.Table:
         """Return the rows, computed once, as a temporary table named after `what` it holds."""
         name = self.new_name(what)
-        table = self.create_table(name, schema=rows.schema(), temp=True)
+        schema = rows.schema()
+        columns = ", ".join(column.sql(self.name) for column in schema.to_sqlglot_column_defs(self.name))
         self._run_pre_execute_hooks(rows)
+        self.con.execute(f"CREATE TEMP TABLE {name} ({columns})").fetchall()
         self.con.execute(f"INSERT INTO {name} {self.compile(rows)}").fetchall()
-        return table
+        return DatabaseTable(name, schema, self, TEMPORARY).to_expr()
 
     def view(self, what: str, query: str) -> ir.Table:
         """Return what a query gives whenever it is read, as a temporary view named after `what` it holds."""
