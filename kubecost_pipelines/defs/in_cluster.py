@@ -79,7 +79,7 @@ def _copy_day(
     fetched = fetch(client, day, file)
     # The date is part of the view, so that all days are asked in the same words, which are compiled once.
     rows = tools.engine.view("day", f"SELECT *, DATE '{day}' AS date FROM read_parquet({quoted(str(file))})")
-    staged = tools.lake.stage(table, rows, tools.engine)
+    staged = tools.lake.stage(table, rows, tools.engine, is_ordered=True)
     for expectation in expectations:
         report.check(expectation, staged.rows)
     details = {day: {"skipped_types": dict(fetched.skipped)}} if fetched.skipped else {}

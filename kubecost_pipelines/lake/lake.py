@@ -159,6 +159,7 @@ class Lake:
         *,
         summarise: Completion | None = None,
         is_held: bool = True,
+        is_ordered: bool = False,
     ) -> "Staged":
         """Compute `rows` once, so that they can be checked before anything is replaced.
 
@@ -171,13 +172,14 @@ class Lake:
                 day's sums are then made from them, in one pass over the rows.
             is_held: whether the rows are computed now, all of them; otherwise whenever they are read, which for one
                 day of wide rows is less work, and little memory.
+            is_ordered: whether the rows come in the order of their days, as those of one day do.
         """
         missing = [name for name in ("date", *table.names) if name not in rows.columns]
         if missing:
             raise LakeError(f"{table.name}: the rows lack {', '.join(missing)}; this is a bug, please report it.")
         if is_held:
             # In order, so that each day's file reads its own part and no other, also when they are on the disk.
-            computed = engine.compute("staged", rows.order_by("date"))
+            computed = engine.compute("staged", rows if is_ordered else rows.order_by("date"))
         else:
             computed = engine.view("staged", engine.compile(rows))
         if complete:
