@@ -1,6 +1,7 @@
 """Rows: SQL from the files of the lake to the tables of the store."""
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 
 import ibis
 
@@ -94,7 +95,8 @@ def allocation_rows(source: str, label_keys: Sequence[str], parts_of_day: Sequen
     return f"SELECT {', '.join([*map(identifier, (*_KEPT, *parts_of_day)), *flattened, *amounts])} FROM {source}"
 
 
-def shared_rows(label_keys: Sequence[str], parts_of_day: Sequence[str] = ()) -> str:
+@cache
+def shared_rows(label_keys: tuple[str, ...], parts_of_day: tuple[str, ...] = ()) -> str:
     """Return the rows of `BATCH` with their shares, in the same order."""
     types = {column.name: column.type for column in tables.RECONCILED_ALLOCATIONS.columns}
     schema = {name: types.get(name, "string") for name in _KEPT} | {"date": "date"}

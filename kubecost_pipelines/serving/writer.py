@@ -111,7 +111,7 @@ class Writer:
             source = rows.hourly_source(source) if name == HOURS else source
             batch = rows.allocation_rows(source, self._label_keys, parts)
             execute(f"CREATE OR REPLACE TEMP TABLE {rows.BATCH} AS {batch}")
-            execute(f"{statement} {rows.shared_rows(self._label_keys, parts)}")
+            execute(f"{statement} {rows.shared_rows(tuple(self._label_keys), parts)}")
             execute(f"DROP TABLE {rows.BATCH}")
         elif name == CONNECTIONS:
             execute(f"{statement} SELECT * FROM {source}")
