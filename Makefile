@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := .demo
 export DAGSTER_DISABLE_TELEMETRY := yes
+# Dagster is many short processes: what each imports is compiled once.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo dev test check docs bench bench-status bench-serving bench-kills components clean dashboard screenshots

@@ -74,9 +74,17 @@ def write_deployment(folder: Path, days: list[date], *, postgres_port: int | Non
 
 @contextmanager
 def serve_dagster(
-    folder: Path, environment: Mapping[str, str], *, module_name: str = "kubecost_pipelines.definitions"
+    folder: Path,
+    environment: Mapping[str, str],
+    *,
+    module_name: str = "kubecost_pipelines.definitions",
+    seconds_in_queue: int = 5,
 ) -> Iterator[DagsterServer]:
-    """Serve the deployment that `write_deployment` wrote into `folder`."""
+    """Serve the deployment that `write_deployment` wrote into `folder`.
+
+    Dagster looks into its queue of runs every `seconds_in_queue`; its own default is five.
+    """
+    environment = {**environment, "SECONDS_IN_QUEUE": str(seconds_in_queue)}
     port = free_port()
     module = ["-m", module_name]
     commands = [

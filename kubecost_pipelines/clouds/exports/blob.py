@@ -29,9 +29,10 @@ TIMEOUTS: dict[str, Any] = {
     "read_timeout": 120,
     "retry_total": 3,
     "initial_backoff": 1,
-    "increment_base": 2,
+    "increment_base": 1.5,
+    "random_jitter_range": 1,
 }
-"""Seconds, and tries after the first; the pauses grow from one second (the client's own default is a minute in all)."""
+"""Seconds, and tries after the first; the pauses are of two to four seconds each (the client's own default is a minute in all)."""
 
 
 class BlobExport:
