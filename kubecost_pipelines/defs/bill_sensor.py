@@ -25,7 +25,7 @@ from kubecost_pipelines.core.bill_changes import (
 )
 from kubecost_pipelines.core.bills.digest import DayDigest
 from kubecost_pipelines.core.tables import CLOUD_BILLING
-from kubecost_pipelines.defs.connection_status import report_connection
+from kubecost_pipelines.defs.connection_status import find_unreadable, look_at, report
 from kubecost_pipelines.defs.describing import asset_key
 from kubecost_pipelines.defs.requests import range_tags, unfinished_run
 from kubecost_pipelines.defs.restatements import digest_of
@@ -62,14 +62,18 @@ def build_bill_sensor(settings: Settings, store: CloudStoreSettings) -> dg.Senso
     def bill_changes(context: dg.SensorEvaluationContext, workbench: dg.ResourceParam[Workbench]) -> dg.SensorResult:
         if run := unfinished_run(context.instance, "dagster/sensor_name", context.sensor_name):
             return dg.SensorResult(skip_reason=f"Run {run} still reads the days of an earlier tick.")
-        cursor, notes = Cursor.from_text(context.cursor), list[str]()
+        cursor, notes, unread = Cursor.from_text(context.cursor), list[str](), list[str]()
         # Most ticks end here: nothing is opened for them.
         if questions := due_questions(cursor, workbench.clock(), settings.start_date, pace):
             with workbench.open() as tools:
-                is_reachable, words = report_connection(tools, store, context.instance)
-                if not is_reachable:
-                    return dg.SensorResult(skip_reason=words)
-                cursor = _ask(context, tools, store, cursor, questions, pace, notes)
+                found = look_at(tools, store, context.instance)
+                if found.is_reachable:
+                    cursor = _ask(context, tools, store, cursor, questions, pace, notes, unread)
+                report(
+                    tools, store, context.instance, find_unreadable(tools, store, found, unread[0]) if unread else found
+                )
+                if not found.is_reachable:
+                    return dg.SensorResult(skip_reason=found.words)
         requested, cursor = next_days(cursor, workbench.clock(), settings.start_date, settings.settle_after, pace)
         if cursor.waiting:
             context.log.info(f"{len(cursor.waiting)} more days wait for the next ticks.")
@@ -77,8 +81,9 @@ def build_bill_sensor(settings: Settings, store: CloudStoreSettings) -> dg.Senso
             return dg.SensorResult(
                 run_requests=[_request(store, cursor, days) for days in requested], cursor=cursor.to_text()
             )
-        asked = "Nothing has changed" if questions else f"Asked less than {pace.refresh} ago"
-        return dg.SensorResult(skip_reason=" ".join([f"{asked}.", *notes]), cursor=cursor.to_text())
+        asked = "Nothing has changed." if questions else f"Asked less than {pace.refresh} ago."
+        asked = "The bill could not be read." if unread else asked
+        return dg.SensorResult(skip_reason=" ".join([asked, *unread, *notes]), cursor=cursor.to_text())
 
     return bill_changes
 
@@ -99,8 +104,9 @@ def _ask(
     questions: Sequence[Question],
     pace: Pace,
     notes: list[str],
+    unread: list[str],
 ) -> Cursor:
-    """Ask the bill; a month that cannot be read is told, and does not stop the others."""
+    """Ask the bill; a month that cannot be read is told in `unread`, and does not stop the others."""
     held = tools.lake.held_days(CLOUD_BILLING, store.key.parts)
     cursor = fill_history(cursor, held, tools.now, tools.settings.start_date, pace)
     cloud_store = open_store(store, tools.settings.label_keys, tools.scratch)
@@ -114,7 +120,7 @@ def _ask(
             answer = cloud_store.changes(question.window, fingerprint_of(cursor, question), tools.engine, limit)
         except (BillError, OSError) as error:
             context.log.error(str(error))
-            notes.append(f"{question.month}: {error}")
+            unread.append(f"{question.month}: {error}")
             cursor = put_off(cursor, question, tools.now)
             continue
         if answer.note:

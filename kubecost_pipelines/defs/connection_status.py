@@ -1,14 +1,15 @@
 """connection_status: whether each bill can be reached and has data, since when, and what to do about it."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 import dagster as dg
 import ibis
 
-from kubecost_pipelines.clouds import check_connection
-from kubecost_pipelines.core.connection_status import CURES, ConnectionStatus, next_status
+from kubecost_pipelines.clouds import Connection, check_connection
+from kubecost_pipelines.core.connection_status import CURES, ConnectionEvent, ConnectionStatus, next_status
 from kubecost_pipelines.core.tables import CONNECTION_STATUS
 from kubecost_pipelines.defs.describing import CODE_VERSION, asset_key, column_schema, of_bill
 from kubecost_pipelines.defs.reporting import Materialized
@@ -49,32 +50,51 @@ def build_connection_status(settings: Settings, store: CloudStoreSettings) -> dg
     return connection_status
 
 
-def report_connection(tools: Tools, store: CloudStoreSettings, instance: dg.DagsterInstance) -> tuple[bool, str]:
-    """Check a store outside of a run and record what was found, as a run would.
+@dataclass(frozen=True)
+class Found:
+    """What looking at a bill outside of a run found: a row of `connection_status`, and the one before it."""
 
-    The same words as last time are recorded again only after `refresh_hours`.
+    row: Mapping[str, Any]
+    last: Mapping[str, str]
 
-    Returns:
-        Whether the bill can be reached, and the words.
-    """
+    @property
+    def is_reachable(self) -> bool:
+        return self.row["status"] not in UNREACHABLE
+
+    @property
+    def words(self) -> str:
+        return _as_check(self.row).description or ""
+
+
+def look_at(tools: Tools, store: CloudStoreSettings, instance: dg.DagsterInstance) -> Found:
+    """Check a store as a run would. Nothing is recorded before `report`."""
     last = _last_known(instance, store)
-    row = _check(tools, store, last)
-    found = _as_check(row)
+    return Found(_check(tools, store, last), last)
+
+
+def find_unreadable(tools: Tools, store: CloudStoreSettings, found: Found, error: str) -> Found:
+    """Return what was found of a bill that answered, and then could not be read."""
+    return replace(found, row=_row(tools, store, found.last, Connection(ConnectionEvent.ERROR, error)))
+
+
+def report(tools: Tools, store: CloudStoreSettings, instance: dg.DagsterInstance, found: Found) -> None:
+    """Record what was found, as a run would; the same words as last time only after `refresh_hours`."""
+    row, last = found.row, found.last
     is_same = (row["status"], row["detail"]) == (last.get("status"), last.get("detail"))
-    if not is_same or tools.now - datetime.fromisoformat(last["checked_at"]) >= tools.settings.refresh_every:
-        _keep(tools, store, row)
-        key = asset_key(CONNECTION_STATUS, *store.key.parts)
-        instance.report_runless_asset_event(dg.AssetMaterialization(key, metadata=_as_metadata(store, row)))
-        instance.report_runless_asset_event(
-            dg.AssetCheckEvaluation(
-                asset_key=key,
-                check_name=CHECK,
-                passed=found.passed,
-                metadata=found.metadata,
-                description=found.description,
-            )
+    if is_same and tools.now - datetime.fromisoformat(last["checked_at"]) < tools.settings.refresh_every:
+        return
+    _keep(tools, store, row)
+    key, check = asset_key(CONNECTION_STATUS, *store.key.parts), _as_check(row)
+    instance.report_runless_asset_event(dg.AssetMaterialization(key, metadata=_as_metadata(store, row)))
+    instance.report_runless_asset_event(
+        dg.AssetCheckEvaluation(
+            asset_key=key,
+            check_name=CHECK,
+            passed=check.passed,
+            metadata=check.metadata,
+            description=check.description,
         )
-    return row["status"] not in UNREACHABLE, found.description or ""
+    )
 
 
 def build_missing_configuration() -> dg.AssetsDefinition:
@@ -98,7 +118,10 @@ def build_missing_configuration() -> dg.AssetsDefinition:
 
 
 def _check(tools: Tools, store: CloudStoreSettings, last: Mapping[str, str]) -> dict[str, Any]:
-    connection = check_connection(store, tools.now.date(), tools.scratch)
+    return _row(tools, store, last, check_connection(store, tools.now.date(), tools.scratch))
+
+
+def _row(tools: Tools, store: CloudStoreSettings, last: Mapping[str, str], connection: Connection) -> dict[str, Any]:
     current = ConnectionStatus(last.get("status", ConnectionStatus.INITIAL_STATUS))
     status = next_status(current, connection.event)
     return {
@@ -122,14 +145,14 @@ def _as_metadata(store: CloudStoreSettings, row: Mapping[str, Any]) -> dict[str,
     return {"bill": store.title, **{name: str(value) for name, value in row.items()}}
 
 
-def _keep(tools: Tools, store: CloudStoreSettings, row: dict[str, Any]) -> None:
+def _keep(tools: Tools, store: CloudStoreSettings, row: Mapping[str, Any]) -> None:
     schema = ibis.schema({"date": "date", **CONNECTION_STATUS.schema()})
     table = ibis.memtable([{"date": tools.now.date(), **row}], schema=schema)
     staged = tools.lake.stage(CONNECTION_STATUS, table.mutate(date=table.date), tools.engine)
     tools.lake.publish(staged, store.key.parts, [tools.now.date()])
 
 
-def _as_check(row: dict[str, Any]) -> dg.AssetCheckResult:
+def _as_check(row: Mapping[str, Any]) -> dg.AssetCheckResult:
     is_good = row["status"] == ConnectionStatus.SUCCESSFUL_CONNECTION
     words = f"{row['status']}: {row['detail'].removesuffix('.')}. {row['cure']}".strip()
     return dg.AssetCheckResult(check_name=CHECK, passed=is_good, description=words, metadata={"status": row["status"]})

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from kubecost_pipelines.definitions import build_definitions
 from kubecost_pipelines.settings import CloudStoreSettings, ClusterSettings
 from kubecost_pipelines_tests.defs.test_graph import SETTINGS
+from kubecost_pipelines_tests.growing_bill import GrowingBill
 from kubecost_pipelines_tests.living import Living, live, rows_of
 from kubecost_pipelines_tests.replay import DATA, Replay, serve_replay
 
@@ -171,6 +173,29 @@ def test_an_outage_of_the_provider_is_a_skipped_tick_and_a_status(tmp_path: Path
     assert again == (ran, skipped)
     assert status == "FAILED_CONNECTION"
     assert len(records) == 1  # the same words are recorded once
+
+
+def test_a_bill_that_answers_and_cannot_be_read_is_a_skipped_tick_and_a_status(tmp_path: Path) -> None:
+    GrowingBill(tmp_path / "cur").deliver(date(2026, 10, 5))
+    [file] = (tmp_path / "cur").rglob("*.csv.gz")
+    file.write_bytes(file.read_bytes()[:-2_000])
+    store = CloudStoreSettings(provider="aws", id="111122223333", export=(tmp_path / "cur").as_uri())
+    with deployed(tmp_path, store) as (living, _):
+        ran, skipped = living.tick(SENSOR)
+        again = living.tick(SENSOR)
+
+        event = living.instance.get_latest_materialization_event(dg.AssetKey(STATUS.split("/")))
+        assert event
+        assert event.asset_materialization
+        found = event.asset_materialization.metadata
+        assert living.last_check(STATUS, "connection_is_successful") is False
+        records = living.instance.fetch_materializations(dg.AssetKey(STATUS.split("/")), limit=9).records
+
+    assert ran == again[0] == []
+    assert skipped.startswith("The bill could not be read. 2026-10: ")
+    assert found["status"].value == "FAILED_CONNECTION"
+    assert "cannot be read" in str(found["detail"].value)
+    assert len(records) == 1  # not once as reachable, and then as unreadable
 
 
 def test_everything_is_visible_and_starts_as_the_settings_say() -> None:

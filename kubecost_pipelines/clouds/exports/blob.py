@@ -32,7 +32,7 @@ TIMEOUTS: dict[str, Any] = {
     "increment_base": 1.5,
     "random_jitter_range": 1,
 }
-"""Seconds, and tries after the first; the pauses are of two to four seconds each (the client's own default is a minute in all)."""
+"""Seconds, and tries after the first; two to four seconds lie between them (the client's own default: a minute)."""
 
 
 class BlobExport:
