@@ -28,12 +28,13 @@ UNITS = {
 """Unit of `amount` and `whole`, by resource; for traffic by what it is shared."""
 
 
-def trace(allocations: ir.Table, prices: Prices) -> ir.Table:
+def trace(allocations: ir.Table, prices: Prices, *, is_by_row: bool = False) -> ir.Table:
     """Return what workloads pay for each asset, and how that comes about.
 
     Args:
         allocations: rows of `allocations`, with `date` and `row`: those to explain.
         prices: of the whole cluster.
+        is_by_row: whether each workload is told by itself, by its `row`.
 
     Returns:
         `date`, `asset_id` (null where no asset was found), `resource`, `unit`, `amount` (theirs), `whole` (what the
@@ -49,7 +50,7 @@ def trace(allocations: ir.Table, prices: Prices) -> ir.Table:
         _of_network(on_nodes),
         *(_of_entries(rows, one) for one in (prices.volumes, prices.load_balancers)),
     ]
-    return _summed(reduce(ir.Table.union, parts), ())
+    return _summed(reduce(ir.Table.union, parts), ("row",) if is_by_row else ())
 
 
 def trace_unused(prices: Prices) -> ir.Table:
@@ -140,7 +141,8 @@ def _part(rows: ir.Table, resource: str, **values: ir.Value) -> ir.Table:
     plain = {"resource": ibis.literal(resource), "unit": ibis.literal(UNITS.get(resource, "")), **values}
     plain |= {name: plain[name].fill_null(0.0).cast("float64") for name in ("amount", "estimate", "total_cost")}
     names = ("asset_id", "resource", "unit", "amount", "whole", "estimate", "total_cost")
-    more = {name: plain[name].cast("string") for name in ("namespace", "pod") if name in plain}
+    more: dict[str, ir.Value] = {name: plain[name].cast("string") for name in ("namespace", "pod") if name in plain}
+    more |= {"row": rows["row"]} if "row" in rows.columns else {}
     return rows.select("date", **{name: plain[name] for name in names}, **more)
 
 

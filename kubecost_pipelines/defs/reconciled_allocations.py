@@ -5,6 +5,7 @@ What is published adds up to the cluster's assets, to a millionth of the currenc
 
 from collections.abc import Iterator, Sequence
 from datetime import date
+from typing import Any
 
 import dagster as dg
 import ibis
@@ -30,6 +31,7 @@ from kubecost_pipelines.core.workload_costs import Prices, price_assets, reconci
 from kubecost_pipelines.defs.charts import waterfall
 from kubecost_pipelines.defs.completeness import name_missing
 from kubecost_pipelines.defs.describing import asset_key, check_spec, daily_asset, of_cluster
+from kubecost_pipelines.defs.movers import PARTS_SHOWN, explain_movers
 from kubecost_pipelines.defs.reporting import SHOWN, STATE, Materialized, Report, as_table, window_of
 from kubecost_pipelines.defs.workbench import Tools, Workbench
 from kubecost_pipelines.lake import Staged
@@ -39,7 +41,7 @@ ROWS_IN_MEMORY = 200_000
 """Workloads whose wide rows are held; a day with more of them passes without."""
 
 MOVERS = 10
-"""Workloads whose cost moved most; `kubecost-pipelines explain` says why."""
+"""Workloads whose cost moved most; `kubecost-pipelines explain` says why, down to the rows of the bill."""
 
 TOLERANCE = 1e-6
 """What the sum of a day's rows may differ from its assets, in the currency: floats, rounded a million times."""
@@ -142,7 +144,9 @@ def _write(
         report.check(expectation, summary)
     for policy in POLICIES.values():
         report.check(DISTRIBUTIONS_ARE_ZERO_SUM, zero_sum_gaps(summary, share(summary, policy)))
-    _tell(report, summary)
+    movers = _tell(report, summary)
+    explained = explain_movers(tools, cluster.name, days[-1], movers, prices)
+    report.metadata["largest_movers_explained"] = as_table(explained, PARTS_SHOWN)
     sources: dict[str, Sequence[str]] = {EXTERNAL_COSTS.name: []}
     missing = name_missing(tools, report, EXTERNAL_COSTS_ARE_THERE, EXTERNAL_COSTS, sources, days)
     states = {day: {STATE: report.state_of(day), **missing.get(day, {})} for day in days}
@@ -183,7 +187,8 @@ def _by_day(rows: ir.Table) -> dict[date, float]:
     return {row["date"]: row["cost"] for row in found}
 
 
-def _tell(report: Report, rows: ir.Table) -> None:
+def _tell(report: Report, rows: ir.Table) -> list[dict[str, Any]]:
+    """Tell what the days cost and what moved it; return the largest movers."""
     adjustment = _adjustment(rows)
     inside = rows.total_cost - rows.external_cost
     sums = {"estimate": (inside - adjustment).sum(), "adjustment": adjustment.sum(), "total_cost": inside.sum()}
@@ -191,7 +196,8 @@ def _tell(report: Report, rows: ir.Table) -> None:
     found = by_namespace.order_by(ibis.desc("total_cost")).limit(SHOWN).to_pyarrow().to_pylist()
     report.metadata["cost_by_namespace"] = as_table(found)
     moved = rows.filter(rows.allocation_type != "external").group_by("namespace", "controller").aggregate(**sums)
-    movers = moved.order_by(ibis.desc(moved.adjustment.abs())).limit(MOVERS).to_pyarrow().to_pylist()
+    by_size = (ibis.desc(moved.adjustment.abs().round(6)), "namespace", "controller")
+    movers = moved.order_by(by_size).limit(MOVERS).to_pyarrow().to_pylist()
     report.metadata["largest_movers"] = as_table(movers)
     [whole] = rows.aggregate(**sums).to_pyarrow().to_pylist()
     if movers and whole["estimate"]:
@@ -200,6 +206,13 @@ def _tell(report: Report, rows: ir.Table) -> None:
         report.metadata["from_estimate_to_total"] = waterfall(
             "The ten largest movers, from estimate to total", whole["estimate"], steps, "total"
         )
+    inside_rows = rows.filter(rows.allocation_type != "external")
+    billed = inside_rows.total_cost.sum(where=inside_rows.is_reconciled).fill_null(0.0)
+    by_day = inside_rows.group_by("date").aggregate(billed=billed, whole=inside_rows.total_cost.sum())
+    for row in by_day.to_pyarrow().to_pylist():
+        share = 1 - row["billed"] / row["whole"] if row["whole"] else 0.0
+        report.by_day.setdefault(row["date"], {})["share_not_billed"] = round(share, 6)
+    return list(movers)
 
 
 def _adjustment(rows: ir.Table) -> ir.FloatingValue:

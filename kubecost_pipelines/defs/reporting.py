@@ -127,11 +127,11 @@ class Report:
         )
 
 
-def as_table(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue | dg.TextMetadataValue:
+def as_table(rows: Sequence[Mapping[str, Any]], at_most: int = SHOWN) -> dg.TableMetadataValue | dg.TextMetadataValue:
     """Return the first rows as a table for the UI; values that it has no type for become text."""
     if not rows:
         return dg.MetadataValue.text("none")
-    records = [dg.TableRecord({name: _cell(value) for name, value in row.items()}) for row in rows[:SHOWN]]
+    records = [dg.TableRecord({name: _cell(value) for name, value in row.items()}) for row in rows[:at_most]]
     return dg.MetadataValue.table(records)
 
 

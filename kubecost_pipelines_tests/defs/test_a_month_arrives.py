@@ -163,9 +163,12 @@ def test_a_changed_manifest_runs_the_changed_day_alone_and_tells_before_and_afte
     s3 = sum(Decimal(line["lineItem/UnblendedCost"]) for line in company.bill.on(RESTATED, "AmazonS3")) / 2
     assert s3 > 0
     assert (again["billed_cost_before"], again["billed_cost_after"]) == (s3, 2 * s3)
-    assert company.living.metadata(BILLING, str(RESTATED))["restated"] == (
-        f"billed cost {s3:+,.6f}, effective cost {s3:+,.6f}"
-    )
+    told = company.living.metadata(BILLING, str(RESTATED))
+    assert told["restated"] == f"billed cost {s3:+,.6f}, effective cost {s3:+,.6f}"
+    [row] = [record.data for record in told["restatement"].records]
+    assert (row["service_name"], row["category"]) == ("AmazonS3", "Storage")
+    shown = [float(row[f"billed_cost_{name}"]) for name in ("before", "after", "difference")]
+    assert shown == pytest.approx([float(s3), 2 * float(s3), float(s3)], abs=1e-6)
 
 
 def test_a_late_credit_on_an_old_day_is_a_second_revision_and_the_table_adds_up(company: Company) -> None:

@@ -215,7 +215,7 @@ def test_the_largest_movers_are_told_and_drawn(month: tuple[Deployment, Recorded
         SELECT namespace, controller, sum(cpu_cost_adjustment + gpu_cost_adjustment + ram_cost_adjustment
             + pv_cost_adjustment + network_cost_adjustment + load_balancer_cost_adjustment) AS adjustment
         FROM {reconciled_allocations} WHERE allocation_type <> 'external' GROUP BY ALL
-        ORDER BY abs(adjustment) DESC LIMIT 10
+        ORDER BY round(abs(adjustment), 6) DESC, namespace, controller LIMIT 10
     """
 
     [told] = [one for (name, _), one in recorded.materialized.items() if "largest_movers" in one]
@@ -225,4 +225,46 @@ def test_the_largest_movers_are_told_and_drawn(month: tuple[Deployment, Recorded
     assert len(movers) == 10
     assert [abs(one["adjustment"]) for one in movers] == pytest.approx([abs(row[2]) for row in expected], abs=1e-6)
     assert all(one["estimate"] + one["adjustment"] == pytest.approx(one["total_cost"], abs=2e-6) for one in movers)
+    assert {(one["namespace"], one["controller"]) for one in movers} == {
+        (namespace, controller or "") for namespace, controller, _ in expected
+    }
     assert told["from_estimate_to_total"].startswith("![The ten largest movers, from estimate to total](data:image/png")
+
+
+def test_the_largest_movers_are_explained_by_assets_that_add_up_to_them(month: tuple[Deployment, Recorded]) -> None:
+    deployment, recorded = month
+    query = """
+        SELECT namespace, coalesce(controller, ''), sum(total_cost), sum(total_cost - cpu_cost - gpu_cost - ram_cost
+            - pv_cost - network_cost - load_balancer_cost - shared_cost)
+        FROM {reconciled_allocations} WHERE date = '2026-10-31' AND allocation_type <> 'external' GROUP BY ALL
+    """
+    [told] = [one for one in recorded.materialized.values() if "largest_movers_explained" in one]
+    explained: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for record in told["largest_movers_explained"].records:
+        explained.setdefault((record.data["namespace"], record.data["controller"]), []).append(record.data)
+
+    movers = {(record.data["namespace"], record.data["controller"]) for record in told["largest_movers"].records}
+    costs = {(namespace, controller): costs for namespace, controller, *costs in ask(deployment, query)}
+
+    assert set(explained) == movers
+    for mover, assets in explained.items():
+        sums = [sum(one[name] for one in assets) for name in ("total_cost", "adjustment")]
+        assert sums == pytest.approx(costs[mover], abs=1e-4), mover  # shown with six digits each
+    nodes = [one for assets in explained.values() for one in assets if one["resource"] == "cpu"]
+    assert {one["match_rule"] for one in nodes if one["cost_basis"] == "billed"} == {"provider_id"}
+    assert all(0 < one["share"] <= 1 for one in nodes)
+    assert all(one["bill_rows"] > 0 and one["bill"] == f"aws/{ACCOUNT}" for one in nodes if one["match_rule"])
+
+
+def test_the_share_of_a_day_that_no_bill_tells_is_told(month: tuple[Deployment, Recorded]) -> None:
+    deployment, recorded = month
+    query = """
+        SELECT sum(total_cost) FILTER (NOT is_reconciled) / sum(total_cost)
+        FROM {reconciled_allocations} WHERE date = '2026-10-31' AND allocation_type <> 'external'
+    """
+
+    told = recorded.materialized["reconciled_allocations/prod-eks-1", "2026-10-31"]["share_not_billed"]
+
+    [(share,)] = ask(deployment, query)
+    assert told == pytest.approx(share, abs=1e-6)
+    assert 0.1 < told < 0.5  # one node of six is reserved, and billed nothing

@@ -36,6 +36,11 @@ def file_of(dagster: DagsterServer, table: str, day: date) -> Path:
     return dagster.lake / table / "aws" / ACCOUNT / f"date={day}" / "data.parquet"
 
 
+def dagster_backfills(dagster: DagsterServer) -> set[str]:
+    with dagster.instance() as instance:
+        return {backfill.backfill_id for backfill in instance.get_backfills()}
+
+
 def test_rebuild_and_repair(dagster: DagsterServer) -> None:
     asked = dagster.cli("rebuild", "cloud-assets")
     assert (asked.returncode, asked.stderr) == (2, "")
@@ -56,6 +61,12 @@ def test_rebuild_and_repair(dagster: DagsterServer) -> None:
     with dagster.instance() as instance:
         assert str(instance.get_backfill(canceled).status.value) == "CANCELED"  # type: ignore[union-attr]
     assert all(file_of(dagster, "cloud_assets", day).exists() for day in DAYS)
+
+    known = dagster_backfills(dagster)
+    listed = dagster.cli("repair", "cloud-assets", "--window", "3d", "--dry-run")
+    assert listed.returncode == 0, listed.stderr
+    assert [str(day) for day in DAYS if str(day) in listed.stdout] == [str(day) for day in DAYS[-2:]]
+    assert dagster_backfills(dagster) == known
 
     before = {day: file_of(dagster, "cloud_billing", day).stat().st_mtime_ns for day in DAYS}
     repaired = dagster.cli("repair", "cloud-assets", "--window", "3d", "--provider", f"aws/{ACCOUNT}", "--wait")
@@ -122,7 +133,12 @@ def test_a_backfill_that_fails_says_which_asset_and_where_to_read_why(dagster: D
         (["repair", "cloud-assets", "--window", "7d", "--provider", "999"], 3, f"There are: aws/{ACCOUNT}"),
         (["rebuild", "allocations", "--commit"], 3, "no bill or cluster that it runs for"),
         (["rebuild", "cloud-assets", "--cluster", "one", "--commit"], 3, "--provider"),
-        (["rebuild", "cloud-assets", "--dagster-url", "http://127.0.0.1:1", "--commit"], 5, "--local"),
+        (
+            ["rebuild", "cloud-assets", "--dagster-url", "http://127.0.0.1:1", "--commit"],
+            5,
+            "Start one with `make dev`",
+        ),
+        (["rebuild", "cloud-assets", "--dagster-url", "http://127.0.0.1:1"], 5, "--local"),
     ],
 )
 def test_each_kind_of_mistake_has_its_words_and_exit_code(
