@@ -24,6 +24,7 @@ from kubecost_pipelines.operations.errors import (
     UnknownTargetError,
 )
 from kubecost_pipelines.operations.serving import Serving
+from kubecost_pipelines.operations.webserver import Webserver
 from kubecost_pipelines.serving.reader import StoreNotReadyError
 from kubecost_pipelines.settings import Settings
 
@@ -146,7 +147,7 @@ class FigureRoutes:
                 for one in settings.cloud_stores
             ],
             "label_keys": settings.label_keys,
-            "dagster_url": settings.dagster_url,
+            "dagster_url": Webserver(settings.dagster_url).url,
         }
 
     def _days(self) -> list[date]:

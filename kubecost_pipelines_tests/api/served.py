@@ -25,6 +25,7 @@ from kubecost_pipelines.core.tables import (
     RECONCILED_ALLOCATIONS,
     Table,
 )
+from kubecost_pipelines.dashboard.routes import mount_dashboard
 from kubecost_pipelines.lake import Lake, open_engine
 from kubecost_pipelines.operations.serving import Serving
 from kubecost_pipelines.settings import Settings
@@ -123,6 +124,7 @@ def serve(
     *,
     tokens: Mapping[Role, str] | None = None,
     is_limited: bool = False,
+    has_dashboard: bool = False,
     clock: Callable[[], datetime] = lambda: NOW,
     **settings: Any,
 ) -> Iterator[Server]:
@@ -131,6 +133,8 @@ def serve(
     serving = Serving(deployment, refresh_seconds=0)
     serving.refresh()
     app = build_app(deployment, serving, tokens=tokens, is_limited=is_limited, clock=clock)
+    if has_dashboard:
+        mount_dashboard(app)
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
