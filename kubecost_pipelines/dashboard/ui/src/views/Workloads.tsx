@@ -201,7 +201,8 @@ function NothingFound({ query }: { query: Query }) {
 /** One step down from a row: the next rung with this one as a filter; from a pod, why it costs what it does. */
 function below(group: string, row: Workload, query: Query): string | null {
   if (isSpecial(row.name)) return null;
-  if (group.startsWith("label:")) return withChange({ group: "namespace", label: `${group.slice(6)}:${row.name}` });
+  // A label's item is named with its key, `team=shop`; the filter takes the value.
+  if (group.startsWith("label:")) return withChange({ group: "namespace", label: `${group.slice(6)}:${row.name.slice(row.name.indexOf("=") + 1)}` });
   const { cluster, namespace } = row.item.properties;
   if (group === "pod") {
     const place = { cluster: query.cluster || cluster || "", namespace: query.namespace || namespace || "" };
