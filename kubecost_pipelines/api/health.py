@@ -34,9 +34,12 @@ _GAUGES = {
         "WHERE is_settled AND date > (SELECT max(date) FROM assets) - 30 GROUP BY 1 HAVING sum(cost) > 0",
     ),
     "kubecost_pipelines_conservation_difference": (
-        "Σ bill − Σ claimed − Σ out of cluster, effective cost of the whole lake, in currency; not 0 is a fault.",
+        "Σ bill − Σ claimed − Σ out of cluster, effective cost of the whole lake, in currency, rounded to 6 places; "
+        "not 0 is a fault.",
         ("key",),
-        "SELECT key, sum(cost) FROM (SELECT lake_key AS key, amortized_net_cost AS cost FROM cloud_costs "
+        # The store's costs are DOUBLEs, whose sum leaves a rest. + 0 makes 0 of -0.
+        "SELECT key, round(fsum(cost), 6) + 0 "
+        "FROM (SELECT lake_key AS key, amortized_net_cost AS cost FROM cloud_costs "
         "UNION ALL SELECT lake_key, -amortized_net_cost FROM out_of_cluster "
         "UNION ALL SELECT provider_key, -CAST(effective_cost AS DOUBLE) FROM assets WHERE provider_key IS NOT NULL) "
         "GROUP BY ALL",

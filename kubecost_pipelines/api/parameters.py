@@ -38,6 +38,23 @@ _NO_HOURS = (
 _STEPS = {"true": Step.ALL, "all": Step.ALL, "false": Step.DAY, "": Step.DAY, "none": Step.DAY}
 
 
+def read_window(text: str, now: datetime) -> Window:
+    """Return the window.
+
+    Raises:
+        QuestionError: no window, or more days than one question may cover.
+    """
+    try:
+        found = parse_window(text, now)
+    except ValueError as error:
+        raise QuestionError(str(error)) from None
+    if found.end.date() == date.max:
+        raise QuestionError(f"window: it ends on {date.max}, which has no day after it: ask for an earlier one.")
+    if (found.end - found.start).days > MAX_DAYS:
+        raise QuestionError(f"window: {(found.end - found.start).days:,} days, at most {MAX_DAYS:,} are answered")
+    return found
+
+
 class _Windowed(BaseModel):
     model_config = _MODEL
 
@@ -65,20 +82,8 @@ class _Windowed(BaseModel):
     format: Literal["json", "csv", ""] = Field("json", description="`csv` downloads the window as one table.")
 
     def read_window(self, now: datetime) -> Window:
-        """Return the window.
-
-        Raises:
-            QuestionError: no window, or more days than one question may cover.
-        """
-        try:
-            found = parse_window(self.window, now)
-        except ValueError as error:
-            raise QuestionError(str(error)) from None
-        if found.end.date() == date.max:
-            raise QuestionError(f"window: it ends on {date.max}, which has no day after it: ask for an earlier one.")
-        if (found.end - found.start).days > MAX_DAYS:
-            raise QuestionError(f"window: {(found.end - found.start).days:,} days, at most {MAX_DAYS:,} are answered")
-        return found
+        """Return the window; raises QuestionError as `read_window` does."""
+        return read_window(self.window, now)
 
     def read_step(self) -> Step:
         text = self.accumulate.strip().lower()

@@ -5,24 +5,26 @@ from dataclasses import asdict
 from datetime import date
 from typing import Any
 
+from kubecost_pipelines.api.parameters import read_window
 from kubecost_pipelines.dashboard.queries import cost_column
-from kubecost_pipelines.dashboard.reading import read_window
-from kubecost_pipelines.defs.workbench import Workbench
 from kubecost_pipelines.operations import questions
 from kubecost_pipelines.operations.connections import read_connections
-from kubecost_pipelines.operations.lake_answers import answer
+from kubecost_pipelines.operations.lake_answers import QuestionBench, answer
 from kubecost_pipelines.operations.reasons import Reasons, reasons_of_asset, reasons_of_workload
 from kubecost_pipelines.settings import Settings
 
 
 class Figures:
-    """The figures of one deployment."""
+    """The figures of one deployment.
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings, self._workbench = settings, Workbench(settings)
+    Each raises QueryTooLongError where finding it takes more than `query_seconds`.
+    """
+
+    def __init__(self, settings: Settings, query_seconds: float) -> None:
+        self._settings, self._workbench = settings, QuestionBench(settings, query_seconds=query_seconds)
 
     def spend(self, window: str, by: str) -> dict[str, Any]:
-        """Return what is spent per day, and whether the day is settled; raises ApiError for the window."""
+        """Return what is spent per day, and whether the day is settled; raises QuestionError for the window."""
         with self._workbench.open() as tools:
             asked = read_window(window, tools.now)
             rows = answer(tools, questions.spend(by, asked, cost_column(self._settings)), asked.days)
@@ -30,7 +32,7 @@ class Figures:
         return {"rows": [{**row, "is_settled": row["date"] in settled} for row in rows]}
 
     def conservation(self, window: str) -> dict[str, Any]:
-        """Return per bill where its cost went; raises ApiError for the window."""
+        """Return per bill where its cost went; raises QuestionError for the window."""
         with self._workbench.open() as tools:
             asked = read_window(window, tools.now)
             rows = answer(tools, questions.conservation(asked, cost_column(self._settings)), asked.days)

@@ -11,11 +11,11 @@ from fastapi import APIRouter, FastAPI, Query, Request
 from fastapi.responses import JSONResponse, Response
 
 from kubecost_pipelines.api.answers import Answers, envelope
+from kubecost_pipelines.api.parameters import read_window
 from kubecost_pipelines.core.settling import settled_days
 from kubecost_pipelines.dashboard.action_routes import action_routes
 from kubecost_pipelines.dashboard.pages import page_routes
 from kubecost_pipelines.dashboard.queries import shown_query
-from kubecost_pipelines.dashboard.reading import read_window
 from kubecost_pipelines.operations.errors import (
     AlreadyRunningError,
     IllegalWindowError,
@@ -24,6 +24,7 @@ from kubecost_pipelines.operations.errors import (
     UnknownTargetError,
 )
 from kubecost_pipelines.operations.serving import Serving
+from kubecost_pipelines.operations.webserver import Webserver
 from kubecost_pipelines.serving.reader import StoreNotReadyError
 from kubecost_pipelines.settings import Settings
 
@@ -85,7 +86,7 @@ class FigureRoutes:
     def _figures(self) -> "Figures":
         from kubecost_pipelines.dashboard.figures import Figures  # noqa: PLC0415 - takes seconds
 
-        return Figures(self._settings)
+        return Figures(self._settings, self._serving.reader.query_seconds)
 
     def _remembered(self, request: Request, make: Callable[[], Any]) -> Response:
         key = (self._serving.reader.version, str(request.url.path), str(request.url.query))
@@ -146,7 +147,7 @@ class FigureRoutes:
                 for one in settings.cloud_stores
             ],
             "label_keys": settings.label_keys,
-            "dagster_url": settings.dagster_url,
+            "dagster_url": Webserver(settings.dagster_url).url,
         }
 
     def _days(self) -> list[date]:

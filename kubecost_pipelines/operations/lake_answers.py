@@ -1,17 +1,67 @@
-"""Answers from the lake: a question run over the days it is about, wherever the lake lies."""
+"""Answers from the lake: a question run over the days it is about, wherever the lake lies, within its time."""
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+import duckdb
 import ibis.expr.types as ir
 
 from kubecost_pipelines.core.tables import TABLES, Table
-from kubecost_pipelines.defs.workbench import Tools
+from kubecost_pipelines.defs.workbench import Tools, Workbench
 from kubecost_pipelines.operations.questions import Question
+from kubecost_pipelines.serving.reader import QUERY_SECONDS, QueryTooLongError
 from kubecost_pipelines.settings import Settings
 
 _BY_NAME = {table.name: table for table in TABLES}
+_CURE = "Ask for fewer days, or for less of a cluster."
+_INTERRUPT_SECONDS = 0.01
+
+
+@dataclass(frozen=True)
+class QuestionBench(Workbench):
+    """A workbench for questions that somebody waits for: each has its time, from opening it to closing it."""
+
+    query_seconds: float = QUERY_SECONDS
+
+    @contextmanager
+    def open(self, threads: int | None = None) -> Iterator[Tools]:
+        """Open the tools.
+
+        Raises:
+            QueryTooLongError: what was asked took longer, or more memory, than a question may.
+        """
+        with super().open(threads) as tools, _interrupted_after(tools.engine.con, self.query_seconds):
+            try:
+                yield tools
+            except duckdb.InterruptException as error:
+                raise QueryTooLongError(f"the question took more than {self.query_seconds:g} s. {_CURE}") from error
+            except duckdb.OutOfMemoryException as error:
+                limit = self.settings.memory_limit
+                raise QueryTooLongError(f"the question needs more than {limit} of memory. {_CURE}") from error
+
+
+@contextmanager
+def _interrupted_after(connection: duckdb.DuckDBPyConnection, seconds: float) -> Iterator[None]:
+    ended = threading.Event()
+
+    def interrupt() -> None:
+        # An interrupt ends what runs, and is forgotten where nothing does: one question is many queries.
+        wait = seconds
+        while not ended.wait(wait):
+            connection.interrupt()
+            wait = _INTERRUPT_SECONDS
+
+    timer = threading.Thread(target=interrupt, daemon=True)
+    timer.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        timer.join()
 
 
 def answer(tools: Tools, question: Question, days: Sequence[date]) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kubecost_pipelines.serving.reader import ServingReader, current_file, store_folder
+from kubecost_pipelines.serving.reader import QUERY_SECONDS, ServingReader, current_file, store_folder
 from kubecost_pipelines.settings import Settings
 
 if TYPE_CHECKING:
@@ -21,16 +21,19 @@ class Serving:
     Args:
         settings: which lake, which labels.
         refresh_seconds: how often the lake is looked at; 0 leaves that to the asset `serving_store`.
+        query_seconds: how long one question may take.
     """
 
-    def __init__(self, settings: Settings, *, refresh_seconds: float = 30.0) -> None:
+    def __init__(
+        self, settings: Settings, *, refresh_seconds: float = 30.0, query_seconds: float = QUERY_SECONDS
+    ) -> None:
         self._lake_uri = settings.lake
         self._label_keys: Sequence[str] = settings.label_keys
         self._refresh_seconds = refresh_seconds
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self.folder: Path = store_folder(settings.lake, settings.scratch)
-        self.reader = ServingReader(self.folder)
+        self.reader = ServingReader(self.folder, query_seconds=query_seconds)
         self.last_error = ""
         """Why the last look at the lake failed; empty when it did not."""
 

@@ -121,7 +121,6 @@ class Status:
     """ProviderKey -> its bill."""
     clusters: Mapping[str, ClusterStatus] = field(default_factory=dict)
     utc_offset: str = "+00:00"
-    dagster_url: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the object of `/model/etl/status`; `clusters` and `gaps` are ours besides."""
@@ -164,7 +163,6 @@ def read_status(settings: Settings, instance: dg.DagsterInstance, now: datetime)
         cloud={str(store.key): _store(known, store) for store in settings.cloud_stores},
         clusters=clusters,
         utc_offset=settings.utc_offset,
-        dagster_url=settings.dagster_url,
     )
 
 

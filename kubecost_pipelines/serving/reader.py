@@ -61,7 +61,7 @@ class ServingReader:
     """Reads the store in `folder`; safe for many threads."""
 
     def __init__(self, folder: Path, *, query_seconds: float = QUERY_SECONDS, memory_limit: str = MEMORY_LIMIT) -> None:
-        self._folder, self._query_seconds, self._memory_limit = folder, query_seconds, memory_limit
+        self._folder, self.query_seconds, self._memory_limit = folder, query_seconds, memory_limit
         self._lock = threading.Lock()
         self._open: tuple[str, duckdb.DuckDBPyConnection] | None = None
 
@@ -104,14 +104,14 @@ class ServingReader:
         self, sql: str, parameters: Sequence[object], fetch: Callable[[duckdb.DuckDBPyConnection], Answer]
     ) -> Answer:
         cursor = self._connection()[1].cursor()
-        timer = threading.Timer(self._query_seconds, cursor.interrupt)
+        timer = threading.Timer(self.query_seconds, cursor.interrupt)
         timer.daemon = True
         timer.start()
         try:
             cursor.execute(sql, list(parameters))
             return fetch(cursor)
         except duckdb.InterruptException as error:
-            raise QueryTooLongError(f"the question took more than {self._query_seconds:g} s. {_CURE}") from error
+            raise QueryTooLongError(f"the question took more than {self.query_seconds:g} s. {_CURE}") from error
         except duckdb.OutOfMemoryException as error:
             raise QueryTooLongError(f"the question needs more than {self._memory_limit} of memory. {_CURE}") from error
         finally:

@@ -25,8 +25,10 @@ from kubecost_pipelines.core.tables import (
     RECONCILED_ALLOCATIONS,
     Table,
 )
+from kubecost_pipelines.dashboard.routes import mount_dashboard
 from kubecost_pipelines.lake import Lake, open_engine
 from kubecost_pipelines.operations.serving import Serving
+from kubecost_pipelines.serving.reader import QUERY_SECONDS
 from kubecost_pipelines.settings import Settings
 from kubecost_pipelines.settings.locations import locate
 from kubecost_pipelines_tests.core.tables import _table as table_of
@@ -123,14 +125,18 @@ def serve(
     *,
     tokens: Mapping[Role, str] | None = None,
     is_limited: bool = False,
+    has_dashboard: bool = False,
+    query_seconds: float = QUERY_SECONDS,
     clock: Callable[[], datetime] = lambda: NOW,
     **settings: Any,
 ) -> Iterator[Server]:
     """Serve a lake on the loopback for as long as the context lasts, its store built."""
     deployment = Settings.model_validate({"lake": lake.as_uri(), "start_date": DAY, "label_keys": ["team"], **settings})
-    serving = Serving(deployment, refresh_seconds=0)
+    serving = Serving(deployment, refresh_seconds=0, query_seconds=query_seconds)
     serving.refresh()
     app = build_app(deployment, serving, tokens=tokens, is_limited=is_limited, clock=clock)
+    if has_dashboard:
+        mount_dashboard(app)
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -337,6 +337,8 @@ def test_a_day_without_anything_is_an_empty_set(server: Server) -> None:
         ({"window": WINDOW, "filter": "namespace:web"}, "quotation marks"),
         ({"window": WINDOW, "filter": 'namespace:"a"+pod:"b"|pod:"c"'}, "parentheses"),
         ({"window": WINDOW, "filter": 'colour:"red"'}, "expected a field"),
+        ({"window": WINDOW, "filter": r'namespace:"web\"'}, "illegal filter at character 11"),
+        ({"window": WINDOW, "filter": r'namespace:"web\\""'}, "illegal filter at character 18"),
         ({"window": WINDOW, "shareCost": "nan"}, "shareCost"),
         ({"window": WINDOW, "limit": "-1"}, "limit"),
         ({"window": "2026-10-05T00:00:00Z,2006-10-05T00:00:00Z"}, "illegal window"),

@@ -24,6 +24,7 @@ SEEDS = (
     *('=HYPERLINK("http://evil")', "+1+1", "-2+3", "@SUM(A1)", "\tTAB", "a\r\nSet-Cookie: x=1", "a\nb"),
     *("\u202eevil", "\u0000nul", "\ufeffbom", "ｆｕｌｌ", "🧨", "é\u0301", "\ud7ff", "\uffff", "ÅÅÅ", "null", "NaN"),
     *("read_text('/etc/passwd')", "getenv('HOME')", "pragma_version()", "{first}", "%00", "%27", "&lt;", "]]>", "\\"),
+    *('"', '\\"', "\\\\", '\\\\"', 'ends with "', "ends with \\", 'C:\\new "temp"', '"+namespace:"web'),
     *("__proto__", "constructor", "toString", "a" * 5_000, "*", "a*", ",", ":", "+", "|", "(", ")", "[a]", "a=b", ""),
 )
 VALUES = [f"{seed}{number or ''}" for number in range(17) for seed in SEEDS][:1_000]
@@ -55,14 +56,19 @@ def test_each_is_stored_and_answered_as_the_text_that_it_is(server: Server, aggr
 
 
 def test_as_a_filter_each_finds_itself_alone_and_harms_nothing(server: Server) -> None:
-    plain = [value for value in dict.fromkeys(VALUES) if value and '"' not in value][::4]
+    asked = list(dict.fromkeys([*SEEDS, *VALUES[::5]]))
 
     def found(value: str) -> set[str]:
-        return set(server.costs(aggregate="namespace", filter=f'namespace:"{value}"', idle="false"))
+        quoted = value.replace("\\", r"\\").replace('"', r"\"")
+        return set(server.costs(aggregate="namespace", filter=f'namespace:"{quoted}"', idle="false"))
 
     with ThreadPoolExecutor(8) as pool:
-        for value, names in zip(plain, pool.map(found, plain), strict=True):
-            assert names == {value}
+        for value, names in zip(asked, pool.map(found, asked), strict=True):
+            assert names == {value or "__unallocated__"}
+
+
+def test_a_backslash_that_escapes_nothing_is_itself(server: Server) -> None:
+    assert set(server.costs(aggregate="namespace", filter=r'namespace:"..\..\windows"')) == {r"..\..\windows"}
 
 
 @pytest.mark.parametrize(

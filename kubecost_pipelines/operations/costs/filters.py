@@ -1,8 +1,9 @@
-"""Filters: Kubecost's two languages, text to conditions, conditions to SQL with parameters.
+r"""Filters: Kubecost's two languages, text to conditions, conditions to SQL with parameters.
 
 v2, `filter=`: `namespace:"kube-system","web"+label[app]!:"x"`, joined by `+` (and) or `|` (or), parentheses where both
 are used. v1, a parameter per field: `filterNamespaces=kube-system,web*`, where `*` at the end takes every name that
 begins so. When `filter` is given, v1 is not read. Grammar: https://docs.kubecost.com/apis/filters-api
+That grammar cannot name what has a quotation mark in it: here `\"` is one, `\\` a backslash, any other `\` is itself.
 No text of a question ever becomes SQL: fields are looked up in a table, values are parameters.
 """
 
@@ -50,8 +51,10 @@ Filter = Group | Condition
 EVERYTHING = Group("AND", ())
 
 _TOKEN = re.compile(
-    r"""\s*(?:(?P<op>!?(?:<~|~>|~)?:)|(?P<text>"[^"]*")|(?P<key>\[[^\]]*\])|(?P<mark>[(),+|])|(?P<word>[\w-]+))"""
+    r"""\s*(?:(?P<op>!?(?:<~|~>|~)?:)|(?P<text>"(?:[^"\\]|\\["\\]|\\(?!["\\]))*")"""
+    r"""|(?P<key>\[[^\]]*\])|(?P<mark>[(),+|])|(?P<word>[\w-]+))"""
 )
+_ESCAPED = re.compile(r"""\\(["\\])""")
 _OPERATORS = {"": "equals", "~": "contains", "<~": "starts", "~>": "ends"}
 
 
@@ -134,7 +137,7 @@ class _Reader:
         if kind != "text":
             raise self._error('expected a value in quotation marks, such as "web"')
         self._next()
-        return value[1:-1]
+        return _ESCAPED.sub(r"\1", value[1:-1])
 
     def _peek(self) -> tuple[str, str, int]:
         return self.tokens[self.at] if self.at < len(self.tokens) else ("end", "", len(self.source))

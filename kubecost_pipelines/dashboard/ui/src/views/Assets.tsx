@@ -11,6 +11,7 @@ import { Panel } from "../components/Panel";
 import { Choice, Segments } from "../components/Segments";
 import { Stat, Stats } from "../components/Stat";
 import { type Column, saveTable, Table } from "../components/Table";
+import { quoted } from "../filter";
 import { cost, count, daysOf, displayName, isNothing, plural, share, signedCost } from "../format";
 import { RULES } from "../rules";
 import type { Asset, Steps } from "../types";
@@ -40,7 +41,7 @@ interface Row {
 export default function Assets({ context, query, window }: ViewProps) {
   const type = TYPES.find(([key]) => key === query.type)?.[0] ?? "";
   const cluster = query.cluster ?? "";
-  const filter = [type ? `assetType:"${type}"` : 'assetType!:"Cloud"', cluster && `cluster:"${cluster}"`].filter(Boolean).join("+");
+  const filter = [type ? `assetType:"${type}"` : 'assetType!:"Cloud"', cluster && `cluster:${quoted(cluster)}`].filter(Boolean).join("+");
   const parameters = { window: windowText(window), filter };
   const total = useAnswer<Steps<Asset>>(url("/model/assets", { ...parameters, accumulate: true }));
   const daily = useAnswer<Steps<Asset>>(url("/model/assets", { ...parameters, accumulate: false, aggregate: "type" }));

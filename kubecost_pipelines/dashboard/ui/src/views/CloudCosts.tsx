@@ -11,6 +11,7 @@ import { Panel } from "../components/Panel";
 import { Choice } from "../components/Segments";
 import { Stat, Stats } from "../components/Stat";
 import { type Column, saveTable, Table } from "../components/Table";
+import { quoted } from "../filter";
 import { cost, daysOf, displayName, isSpecial, plural, share } from "../format";
 import { type CloudCostSets, type Metric, METRICS } from "../types";
 import { go, type Query, withChange } from "../url";
@@ -38,7 +39,7 @@ export default function CloudCosts({ context, query, window }: ViewProps) {
   const groups = [...BY, ...context.label_keys.map((key) => [`label:${key}`, `tag ${key}`] as const)];
   const group = groups.find(([key]) => key === query.group)?.[0] ?? "service";
   const metric = (query.metric && query.metric in METRICS ? query.metric : "amortizedNetCost") as Metric;
-  const filter = FILTERS.filter((name) => query[name]).map((name) => `${name}:"${query[name]?.replaceAll('"', '\\"')}"`).join("+");
+  const filter = FILTERS.filter((name) => query[name]).map((name) => `${name}:${quoted(query[name] ?? "")}`).join("+");
   const words = windowText(window);
   const answer = useAnswer<CloudCostSets>(url("/model/cloudCost", { window: words, aggregate: group, accumulate: "day", filter }));
   const days = useMemo(() => daysOf(window.start, window.end), [window.start, window.end]);

@@ -13,6 +13,7 @@ import { Panel } from "../components/Panel";
 import { Choice } from "../components/Segments";
 import { Stat, Stats } from "../components/Stat";
 import { type Column, saveTable, Table } from "../components/Table";
+import { quoted } from "../filter";
 import { cost, count, daysOf, displayName, isNothing, isSpecial, share, signedCost } from "../format";
 import type { Allocation, Steps } from "../types";
 import { go, type Query, toView, withChange } from "../url";
@@ -42,7 +43,6 @@ function adjustmentOf(item: Allocation): number {
 
 /** The filters of the address in Kubecost's filter language. */
 export function filterOf(query: Query): string {
-  const quoted = (text: string) => `"${text.replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`;
   const parts = LADDER.filter((name) => query[name]).map((name) => `${name}:${quoted(query[name] ?? "")}`);
   const label = /^([^:]+):(.*)$/.exec(query.label ?? "");
   if (label?.[1]) parts.push(`label[${label[1]}]:${quoted(label[2] ?? "")}`);
@@ -201,7 +201,8 @@ function NothingFound({ query }: { query: Query }) {
 /** One step down from a row: the next rung with this one as a filter; from a pod, why it costs what it does. */
 function below(group: string, row: Workload, query: Query): string | null {
   if (isSpecial(row.name)) return null;
-  if (group.startsWith("label:")) return withChange({ group: "namespace", label: `${group.slice(6)}:${row.name}` });
+  // A label's item is named with its key, `team=shop`; the filter takes the value.
+  if (group.startsWith("label:")) return withChange({ group: "namespace", label: `${group.slice(6)}:${row.name.slice(row.name.indexOf("=") + 1)}` });
   const { cluster, namespace } = row.item.properties;
   if (group === "pod") {
     const place = { cluster: query.cluster || cluster || "", namespace: query.namespace || namespace || "" };
