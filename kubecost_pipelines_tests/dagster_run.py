@@ -74,12 +74,17 @@ def _record(result: dg.ExecuteInProcessResult) -> Recorded:
             found = event.step_materialization_data.materialization
             values = {name: value.value for name, value in found.metadata.items()}
             materialized[event.asset_key.to_user_string(), found.partition or ""] = values
+    checks: dict[str, bool] = {}
+    check_metadata: dict[str, Any] = {}
+    for one in sorted(evaluations, key=lambda one: not one.passed):  # of two assets with one check, a failure counts
+        checks[one.check_name] = one.passed
+        check_metadata[one.check_name] = {name: value.value for name, value in one.metadata.items()}
     return Recorded(
         result.success,
         "\n".join(cause.message for cause in causes),
         "\n".join(event.message or "" for event in result.all_events if event.is_step_failure),
-        {one.check_name: one.passed for one in evaluations},
-        {one.check_name: {name: value.value for name, value in one.metadata.items()} for one in evaluations},
+        checks,
+        check_metadata,
         materialized,
     )
 

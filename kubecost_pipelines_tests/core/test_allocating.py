@@ -178,6 +178,16 @@ def test_a_node_that_no_bill_names_keeps_its_list_price(found: list[Row]) -> Non
     assert (api["cost_basis"], idle["cost_basis"]) == ("list", "list")
 
 
+@on([{**NODE, "cost_basis": "recent", "is_settled": False, "total_cost": 3.0}], [pod("api")])
+def test_a_node_of_a_day_that_is_not_settled_passes_its_recent_price_on_and_says_so(found: list[Row]) -> None:
+    # 3.00 for 96 core-hours and 384 GiB-hours that were 4.50 by the price list: 1.125 × 3 / 4.5.
+    [api], [idle] = of_type(found, "workload"), of_type(found, "idle")
+
+    assert api["total_cost"] == pytest.approx(0.75)
+    assert (api["cost_basis"], api["is_reconciled"]) == ("recent", False)
+    assert (idle["cost_basis"], idle["is_reconciled"]) == ("recent", False)
+
+
 @on([NODE, FEE], [])
 def test_a_node_that_nothing_ran_on_is_idle_and_the_fee_is_shared(found: list[Row]) -> None:
     [idle], [fee] = of_type(found, "idle"), of_type(found, "shared")

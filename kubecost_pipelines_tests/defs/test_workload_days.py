@@ -1,5 +1,6 @@
 """Days of workload costs that are not like others: too large to hold, without external cost, with foreign cost."""
 
+import shutil
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -10,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from kubecost_pipelines.core.tables import EXTERNAL_COSTS, Table
+from kubecost_pipelines.core.workload_costs import reconcile_allocations
 from kubecost_pipelines.defs import reconciled_allocations
 from kubecost_pipelines.lake import Lake, open_engine
 from kubecost_pipelines.settings.locations import locate
@@ -44,6 +46,40 @@ def test_a_day_that_is_too_large_to_hold_costs_what_it_does_in_memory(
     assert held == [True, False, False]  # both days at once, then each by itself
     assert len(small) == 4
     assert large == small
+
+
+def test_a_day_that_is_not_conserved_is_not_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+
+    def lose_idle(*values: Any) -> Any:
+        rows = reconcile_allocations(*values)
+        return rows.filter(rows.allocation_type != "idle")
+
+    with deployed(tmp_path) as (deployment, _):
+        deployment()
+        files = {path: path.read_bytes() for path in (tmp_path / "lake/reconciled_allocations").rglob("*.parquet")}
+        monkeypatch.setattr(reconciled_allocations, "reconcile_allocations", lose_idle)
+        ran = deployment(WORKLOADS)
+        is_conserved = deployment.last_check(WORKLOADS, "cluster_is_conserved")
+
+    assert not ran.success
+    assert "the cluster is not conserved: its assets cost" in ran.error
+    assert is_conserved is False
+    assert len(files) == 2
+    assert all(path.read_bytes() == content for path, content in files.items())
+
+
+def test_a_day_without_allocations_fails_and_the_others_are_written(tmp_path: Path) -> None:
+    with deployed(tmp_path) as (deployment, _):
+        deployment()
+        for table in ("allocations", "reconciled_allocations"):
+            shutil.rmtree(tmp_path / "lake" / table / "prod/date=2026-10-02")
+        written = tmp_path / "lake/reconciled_allocations/prod/date=2026-10-01/data.parquet"
+        written.unlink()
+        ran = deployment(WORKLOADS)
+
+    assert not ran.success
+    assert "2026-10-02: prod has no allocations of that day. Materialise them" in ran.error
+    assert written.exists()
 
 
 def test_a_day_without_external_costs_says_so(tmp_path: Path) -> None:
