@@ -20,7 +20,7 @@ from kubecost_pipelines.core.expectations import (
     expect_billed,
 )
 from kubecost_pipelines.core.external_costs import external_rows
-from kubecost_pipelines.core.sharing import POLICIES, share, summarise, zero_sum_gaps
+from kubecost_pipelines.core.sharing import POLICIES, SharingPolicy, share, summarise, zero_sum_gaps
 from kubecost_pipelines.core.tables import (
     ALLOCATIONS,
     ASSET_COSTS,
@@ -36,6 +36,7 @@ from kubecost_pipelines.defs.reporting import SHOWN, STATE, Materialized, Report
 from kubecost_pipelines.defs.workbench import Tools, Workbench
 from kubecost_pipelines.lake import Staged
 from kubecost_pipelines.settings import ClusterSettings, Settings
+from kubecost_pipelines.settings.allocation import AllocationSettings
 
 ROWS_IN_MEMORY = 200_000
 """Workloads whose wide rows are held; a day with more of them passes without."""
@@ -142,8 +143,9 @@ def _write(
         report.check(expectation, getattr(prices, name))
     for expectation in about_rows:
         report.check(expectation, summary)
-    for policy in POLICIES.values():
-        report.check(DISTRIBUTIONS_ARE_ZERO_SUM, zero_sum_gaps(summary, share(summary, policy)))
+    for policy in dict.fromkeys((*POLICIES.values(), _configured(tools.settings.allocation))):
+        before = staged.rows if policy.share_labels else summary  # sums tell no labels
+        report.check(DISTRIBUTIONS_ARE_ZERO_SUM, zero_sum_gaps(before, share(before, policy)))
     movers = _tell(report, summary)
     explained = explain_movers(tools, cluster.name, days[-1], movers, prices)
     report.metadata["largest_movers_explained"] = as_table(explained, PARTS_SHOWN)
@@ -151,6 +153,17 @@ def _write(
     missing = name_missing(tools, report, EXTERNAL_COSTS_ARE_THERE, EXTERNAL_COSTS, sources, days)
     states = {day: {STATE: report.state_of(day), **missing.get(day, {})} for day in days}
     report.add(tools.lake.publish(staged, [cluster.name], days, details=states))
+
+
+def _configured(settings: AllocationSettings) -> SharingPolicy:
+    """Return what questions share unless they say otherwise, without the flat cost: that one adds to the day."""
+    return SharingPolicy(
+        settings.share_idle,
+        settings.share_tenancy_costs,
+        settings.share_namespaces,
+        settings.share_labels,
+        share_split=settings.share_split,
+    )
 
 
 def stage_workload_costs(

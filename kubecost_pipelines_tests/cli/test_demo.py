@@ -6,10 +6,14 @@ import subprocess
 from decimal import Decimal
 from pathlib import Path
 
+import duckdb
 import pytest
 import yaml
 
 from kubecost_pipelines.cli.docs import PAGES
+from kubecost_pipelines.defs.workbench import Workbench
+from kubecost_pipelines.operations.explain import explain
+from kubecost_pipelines.settings import load_settings
 from kubecost_pipelines_tests.demo.made import COMMAND, MadeDemo
 
 ROOT = Path(__file__).parents[2]
@@ -86,6 +90,29 @@ def test_a_workload_is_explained_down_to_the_bill(printed: str, demo_folder: Pat
     assert float(sum(bill)) == pytest.approx(24 * 0.356)
     assert strange.returncode == 3
     assert "nothing ran in prod-eks-1" in strange.stderr
+
+
+def test_each_pod_is_explained_and_they_add_up_to_their_namespace(made_demo: MadeDemo) -> None:
+    settings_file = made_demo.folder / "kubecost-pipelines.yaml"
+    settings = load_settings(settings_file)
+    assert settings
+    day = settings.start_date
+    files = f"{made_demo.folder}/lake/reconciled_allocations/prod-eks-1/date={day}/data.parquet"
+    with duckdb.connect() as engine:
+        query = f"SELECT pod, sum(total_cost) FROM '{files}' WHERE namespace = 'web' GROUP BY pod"
+        pods = dict(engine.execute(query).fetchall())
+    workbench = Workbench(settings)
+
+    found = {pod: explain(workbench, "prod-eks-1", day, namespace="web", pod=pod) for pod in pods}
+    namespace = explain(workbench, "prod-eks-1", day, namespace="web")
+
+    assert len(pods) > 1
+    for pod, one in found.items():
+        assert one.total_cost == pytest.approx(pods[pod], abs=1e-9)
+        assert sum(part["total_cost"] for part in one.assets) == pytest.approx(one.total_cost, abs=1e-9)
+        assert any(part["asset_type"] == "Node" for part in one.assets)
+        assert {row["asset_id"] for row in one.bill} <= {part["asset_id"] for part in one.assets}
+    assert sum(one.total_cost for one in found.values()) == pytest.approx(namespace.total_cost, abs=1e-9)
 
 
 def test_the_clusters_on_other_clouds_are_too(printed: str) -> None:

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import ibis
+import ibis.expr.types as ir
 import pyarrow as pa
 import pytest
 
@@ -29,7 +30,11 @@ WORKLOADS = [
 
 
 def external(
-    tags: dict[str, str], cost: str = "10.00", mapping: LabelMapping | None = None, resource_id: str = "db-1"
+    tags: dict[str, str],
+    cost: str = "10.00",
+    mapping: LabelMapping | None = None,
+    resource_id: str = "db-1",
+    workloads: list[dict[str, Any]] = WORKLOADS,
 ) -> list[dict[str, Any]]:
     """Return what one charge with these tags becomes, by cluster."""
     charge = {
@@ -38,11 +43,16 @@ def external(
         "tags": json.dumps(tags),
         "resource_id": resource_id,
     }
-    mapping = mapping or LabelMapping()
-    labelled = labelled_costs({"aws/111122223333": bill_table([charge])}, mapping, "effective").to_pyarrow()
-    names = names_of(allocation_table(WORKLOADS), list(mapping.labels))
-    found = rows(match_external(ibis.memtable(labelled), names, list(mapping.labels), ["east", "west-1"]))
+    found = matched({"aws/111122223333": bill_table([charge])}, mapping or LabelMapping(), workloads)
     return sorted(found, key=lambda row: row["cluster"] or "")
+
+
+def matched(
+    bills: dict[str, ir.Table], mapping: LabelMapping, workloads: list[dict[str, Any]] = WORKLOADS
+) -> list[dict[str, Any]]:
+    labelled = labelled_costs(bills, mapping, "effective").to_pyarrow()
+    names = names_of(allocation_table(workloads), list(mapping.labels))
+    return rows(match_external(ibis.memtable(labelled), names, list(mapping.labels), ["east", "west-1"]))
 
 
 def test_a_charge_of_a_namespace_is_split_over_the_clusters_where_it_ran() -> None:
@@ -82,6 +92,45 @@ def test_a_workload_is_named_by_its_controller_service_pod_or_label(tags: dict[s
 
     assert (found["cluster"], found["is_matched"], found["effective_cost"]) == ("west", True, Decimal(10))
     assert {name: found[name] for name in what} == what
+
+
+@pytest.mark.parametrize("kind", ["deployment", "daemonset", "statefulset"])
+def test_a_controller_is_named_by_its_kind_or_by_its_name_alone(kind: str) -> None:
+    ran = [{"cluster": "west", "namespace": "data", "controller": "etl", "controller_kind": kind, "total_cost": 2.0}]
+    [by_kind] = external({f"kubernetes_{kind}": "etl"}, workloads=ran)
+    [by_name] = external({"kubernetes_controller": "etl"}, workloads=ran)
+
+    assert (by_kind["cluster"], by_kind["controller"], by_kind["controller_kind"]) == ("west", "etl", kind)
+    assert (by_name["cluster"], by_name["controller"], by_name["controller_kind"]) == ("west", "etl", None)
+
+
+def test_a_container_is_named_by_its_own_label() -> None:
+    ran = [{"cluster": "east", "namespace": "shop", "pod": "web-1", "container": "nginx", "total_cost": 1.0}]
+
+    [found] = external({"kubernetes_container": "nginx"}, workloads=ran)
+
+    assert (found["cluster"], found["container"], found["is_matched"]) == ("east", "nginx", True)
+
+
+def test_charges_of_three_clouds_are_external_cost_of_one_workload() -> None:
+    def charge(cost: str) -> dict[str, Any]:
+        tags = json.dumps({"kubernetes_pod": "web-2"})
+        return {"effective_cost": Decimal(cost), "billed_cost": Decimal(cost), "tags": tags, "resource_id": "db"}
+
+    bills = {
+        "aws/111122223333": bill_table([charge("1.00")]),
+        "gcp/acme-gke": bill_table([charge("2.00")]),
+        "azure/38f1d748": bill_table([charge("4.00")]),
+    }
+
+    found = matched(bills, LabelMapping())
+
+    assert {one["provider_key"]: one["effective_cost"] for one in found} == {
+        "aws/111122223333": Decimal(1),
+        "gcp/acme-gke": Decimal(2),
+        "azure/38f1d748": Decimal(4),
+    }
+    assert {(one["cluster"], one["pod"], one["is_matched"]) for one in found} == {("west", "web-2", True)}
 
 
 def test_a_daemonset_is_no_deployment_of_the_same_name() -> None:

@@ -9,7 +9,7 @@ import pytest
 from kubecost_pipelines.core.tables import ADJUSTED_RESOURCES
 from kubecost_pipelines_tests.core.oracle import cost_of_day
 from kubecost_pipelines_tests.core.random_clusters import Row, random_days
-from kubecost_pipelines_tests.core.reconciling import reconcile_days
+from kubecost_pipelines_tests.core.reconciling import reconcile_days, trace_days
 
 
 def by_name(found: list[Row]) -> dict[Any, float]:
@@ -64,3 +64,19 @@ def test_every_total_is_the_sum_of_its_parts(reconciled: tuple[list[Day], list[R
             paid = sum(entry["cost"] + entry["adjustment"] for entry in row[entries] or [])
             if row["allocation_type"] == "workload":
                 assert paid == pytest.approx(row[f"{resource}_cost"] + row[f"{resource}_cost_adjustment"], abs=1e-9)
+
+
+def test_who_pays_for_which_part_of_an_asset_adds_up_to_it() -> None:
+    days = random_days(seed=2, days=60)
+
+    paid: dict[Any, float] = defaultdict(float)
+    for part in trace_days(days):
+        paid[part["date"], part["asset_id"]] += part["total_cost"]
+
+    owned: dict[Any, float] = defaultdict(float)
+    for day, assets, _ in days:
+        for asset in assets:
+            owned[day, asset["asset_id"]] += asset["total_cost"]
+    assert len(owned) > 200
+    for key in {*paid, *owned}:
+        assert paid.get(key, 0.0) == pytest.approx(owned.get(key, 0.0), abs=1e-9), key
