@@ -38,11 +38,18 @@ def store_folder(lake_uri: str, scratch: str | None) -> Path:
 
 def current_file(folder: Path) -> Path | None:
     """Return the file to read now, or None before the first refresh."""
-    try:
-        target = (folder / CURRENT).resolve(strict=True)
-    except OSError:
-        return None
-    return target if target.is_file() else None
+    link, target = folder / CURRENT, None
+    while True:
+        before = target
+        try:
+            target = folder / link.readlink()
+        except OSError:
+            return None
+        if target.is_file():
+            return target
+        # It was swept after the link was read, and the link says another now; or it is gone.
+        if target == before:
+            return None
 
 
 _CURE = (

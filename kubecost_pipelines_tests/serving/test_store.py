@@ -11,7 +11,7 @@ import duckdb
 import pytest
 import requests
 
-from kubecost_pipelines.serving.reader import ServingReader, current_file
+from kubecost_pipelines.serving.reader import QueryTooLongError, ServingReader, current_file
 from kubecost_pipelines.serving.store import Refreshed, refresh
 from kubecost_pipelines.settings.locations import locate
 from kubecost_pipelines_tests.api.served import DAY, Server, serve, write_allocations
@@ -199,3 +199,16 @@ def test_each_answer_is_of_one_version_of_the_lake_while_stores_are_swapped(lake
     costs = {tuple(one["one"]["totalCost"] for one in answer.json()["data"]) for answer in [*answers, asked()]}
     assert all(first == second for first, second in costs)
     assert {(1.0, 1.0), (7.0, 7.0)} < costs
+
+
+def test_a_question_that_does_not_end_or_takes_too_much_is_ended(lake: Path, folder: Path) -> None:
+    refreshed(lake, folder)
+    reader = ServingReader(folder, query_seconds=0.2, memory_limit="20MB")
+
+    with pytest.raises(QueryTooLongError, match=r"took more than 0\.2 s\. Ask for a shorter window"):
+        reader.query("SELECT count(*) FROM range(1000000000000) WHERE sin(range) > 2")
+    with pytest.raises(QueryTooLongError, match=r"more than 20MB of memory\. Ask for a shorter window"):
+        ServingReader(folder, memory_limit="20MB").query("SELECT list(range) FROM range(100000000)")
+
+    assert reader.query("SELECT 1 AS one") == [{"one": 1}]
+    reader.close()
