@@ -38,18 +38,18 @@ def store_folder(lake_uri: str, scratch: str | None) -> Path:
 
 def current_file(folder: Path) -> Path | None:
     """Return the file to read now, or None before the first refresh."""
-    link, target = folder / CURRENT, None
+    missed: Path | None = None
     while True:
-        before = target
         try:
-            target = folder / link.readlink()
+            target = folder / (folder / CURRENT).readlink()
         except OSError:
             return None
         if target.is_file():
             return target
         # It was swept after the link was read, and the link says another now; or it is gone.
-        if target == before:
+        if target == missed:
             return None
+        missed = target
 
 
 _CURE = (
