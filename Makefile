@@ -7,10 +7,10 @@ export DAGSTER_DISABLE_TELEMETRY := yes
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test check docs bench bench-status bench-serving bench-kills components clean dashboard screenshots
+.PHONY: help setup demo dev test check docs bench bench-works bench-serving bench-status bench-kills bench-backfill components clean dashboard screenshots
 
 help: ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/ready ## Install into .venv, pinned by constraints.txt
 
@@ -39,7 +39,10 @@ check: .venv/ready ## Format, lint, types, layers, and docs that match the code
 docs: .venv/ready ## Write the generated pages of docs/
 	$(BIN)/python -m kubecost_pipelines.cli.docs
 
-bench: .venv/ready ## Measure speed and memory as paired ratios (several minutes)
+bench: .venv/ready ## Measure speed and memory: `bench-works`, then `bench-serving` (a quarter of an hour)
+	@$(BIN)/python -m benchmarks; missed=$$?; $(BIN)/python -m benchmarks.serving && exit $$missed
+
+bench-works: .venv/ready ## Measure what runs do as paired ratios
 	@$(BIN)/python -m benchmarks
 
 dashboard: ## Build the dashboard from its sources (needs Node 20 or later)

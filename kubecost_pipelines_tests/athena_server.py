@@ -84,7 +84,8 @@ class Engine:
     def _union(self, database: str, name: str) -> str:
         table = glue_backends[self.account][self.region].get_table(database, name)
         described = table.as_dict()
-        keys = [key["Name"] for key in described.get("PartitionKeys", [])]
+        kinds = {key["Name"]: key["Type"] for key in described.get("PartitionKeys", [])}
+        keys = list(kinds)
         columns = {column["Name"]: column["Type"] for column in described["StorageDescriptor"]["Columns"]}
         parts: list[str] = []
         for values, rows, size in self._partitions(table, described, keys, columns):
@@ -92,7 +93,11 @@ class Engine:
             self.connection.register("rows", rows)
             self.connection.execute(f"CREATE TABLE {part} AS SELECT * FROM rows")
             self.sizes[part] = size
-            at = "".join(f""", '{value}' AS "{key}" """ for key, value in zip(keys, values, strict=True))
+            typed = [
+                (key, f"{'DATE ' if kinds[key] == 'date' else ''}'{value}'")
+                for key, value in zip(keys, values, strict=True)
+            ]
+            at = "".join(f', {value} AS "{key}"' for key, value in typed)
             hidden = "" if self.shows_path else f' EXCLUDE ("{PATH}")'
             parts.append(f"SELECT *{hidden}{at} FROM {part}")
         if not parts:
@@ -147,7 +152,7 @@ def _read(objects: list[Any], columns: dict[str, str]) -> tuple[pa.Table, int]:
 
 def run(backend: Any, execution: Any) -> None:
     """Run an UNLOAD, a CREATE OR REPLACE VIEW or a query; anything else is refused."""
-    statement = execution.query.strip().rstrip(";")
+    statement = re.sub(r"^--.*\n", "", execution.query.strip()).rstrip(";")
     database = (execution.context or {}).get("Database", "default")
     with Engine(backend.account_id, backend.region_name, database) as engine:
         if unload := UNLOAD.fullmatch(statement):

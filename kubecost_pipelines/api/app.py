@@ -111,8 +111,12 @@ def _answer_errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:
-        message = f"no route {request.url.path}; see /openapi.json" if error.status_code == 404 else str(error.detail)
-        return failure(error.status_code, message, dict(error.headers or {}))
+        headers, route = dict(error.headers or {}), request.url.path
+        messages = {
+            404: f"no route {route}; see /openapi.json",
+            405: f"{route} cannot be asked with {request.method}: use {headers.get('Allow', 'GET')}.",
+        }
+        return failure(error.status_code, messages.get(error.status_code, str(error.detail)), headers)
 
 
 def _describe(app: FastAPI) -> None:

@@ -37,8 +37,9 @@ class CostRoutes:
         self.answers = Answers()
         self.router = APIRouter(tags=["costs"])
         both = ("/model", "")
+        self._add("/model/allocation/summary", self.allocation_summary, "allocation_summary")
+        self._add("/allocation/summary", self.opencost_allocation_summary, "allocation_summary")
         for prefix in both:
-            self._add(f"{prefix}/allocation/summary", self.allocation_summary, "allocation_summary")
             self._add(f"{prefix}/allocation/summary/topline", self.allocation_topline, "allocation_topline")
             self._add(f"{prefix}/allocation/compute", self.allocation_compute, "allocation_sets")
             self._add(f"{prefix}/assets/topline", self.asset_topline, "asset_topline")
@@ -100,8 +101,17 @@ class CostRoutes:
         return self.answers.answer(request, key, make, _media_type(parameters.format))
 
     def allocation_summary(self, request: Request, parameters: AllocationQuery) -> Response:
-        """Workload costs with fewer fields; adjustments are part of each cost."""
-        question = parameters.question(request.query_params, self._now(), self._settings.allocation)
+        """Workload costs with fewer fields, one set per day, or per `accumulate`; adjustments are part of each cost."""
+        return self._summary(request, parameters)
+
+    def opencost_allocation_summary(self, request: Request, parameters: AllocationQuery) -> Response:
+        """The same as OpenCost answers it: one set for the window, or one per `step`."""
+        return self._summary(request, parameters, is_opencost=True)
+
+    def _summary(self, request: Request, parameters: AllocationParameters, *, is_opencost: bool = False) -> Response:
+        question = parameters.question(
+            request.query_params, self._now(), self._settings.allocation, is_opencost=is_opencost
+        )
         key = ("summary", self._serving.reader.version, question, *_page(parameters), parameters.cost_metric)
 
         def make() -> bytes:

@@ -156,6 +156,17 @@ EXAMPLES: dict[str, Any] = {
     "view_table": [_ROW_EXAMPLE],
 }
 
+_HOUR = {"start": "2026-10-05T03:00:00Z", "end": "2026-10-05T04:00:00Z"}
+BY_HOUR: dict[str, Any] = {
+    "allocation_sets": [{"web": {**_ALLOCATION_EXAMPLE, **_HOUR, "window": _HOUR, "minutes": 60.0}}],
+    "allocation_summary": {
+        "step": 3_600_000_000_000,
+        "sets": [{"allocations": {"web": {**_SUMMARY_EXAMPLE, **_HOUR}}, "window": _HOUR}],
+        "window": _HOUR,
+    },
+}
+"""The same asked with `accumulate=hour`."""
+
 ERROR: Schema = _object({"code": {"type": "integer"}, "message": _TEXT})
 ERRORS = {
     400: ("The question cannot be understood", "illegal window: 7x. A window is one of: today, yesterday, …"),
@@ -185,10 +196,25 @@ def documented(shape: str, path: str) -> dict[str, Any]:
     schema = _object(
         {"code": {"type": "integer"}, "data": DATA[shape]},
     )
-    content: dict[str, Any] = {
-        "application/json": {"schema": schema, "example": {"code": 200, "status": "success", "data": EXAMPLES[shape]}}
-    }
+    content: dict[str, Any] = {"application/json": {"schema": schema, **_examples(shape)}}
     if shape not in ("allocation_topline", "asset_topline", "view_graph", "view_totals"):
         content["text/csv"] = {"schema": _TEXT, "example": "name,totalCost\r\nweb,5.3\r\n"}
     answered = {"description": "The answer", "content": content}
     return {"responses": {200: answered, **errors(*READ_ERRORS)}, "name": path}
+
+
+def _examples(shape: str) -> dict[str, Any]:
+    """Return the example of an answer, and where hours can be asked for, one of each."""
+    answer = {"code": 200, "status": "success", "data": EXAMPLES[shape]}
+    if shape not in BY_HOUR:
+        return {"example": answer}
+    by_hour = {**answer, "data": BY_HOUR[shape]}
+    return {
+        "examples": {
+            "day": {"summary": "window=2026-10-05T00:00:00Z,2026-10-06T00:00:00Z", "value": answer},
+            "hour": {
+                "summary": "window=2026-10-05T03:00:00Z,2026-10-05T04:00:00Z&accumulate=hour",
+                "value": by_hour,
+            },
+        }
+    }

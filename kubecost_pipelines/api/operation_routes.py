@@ -15,6 +15,7 @@ from kubecost_pipelines.operations.errors import (
     AlreadyRunningError,
     IllegalWindowError,
     NoDagsterError,
+    NothingToExplainError,
     OperationError,
     UnknownTargetError,
 )
@@ -29,6 +30,7 @@ DEFAULT_WINDOW = "3d"
 _CODES = (
     (IllegalWindowError, 400),
     (UnknownTargetError, 404),
+    (NothingToExplainError, 404),
     (AlreadyRunningError, 409),
     (NoDagsterError, 503),
 )

@@ -70,6 +70,7 @@ class _Windowed(BaseModel):
         max_length=20,
         description="`true` or `all`: one set for the window. `false` or `day`: one per day. `week` (from Sunday), "
         "`month`, `quarter`. `hour`: one per hour, of workloads in clusters that have `step: 1h`.",
+        examples=["true", "week", "hour"],
     )
     filter: str = Field(
         "",

@@ -105,7 +105,10 @@ def cloud_cost_json(item: CloudCost, one: CloudCostSet) -> Json:
         "providerID": v.get("provider_id"),
         "provider": v.get("provider"),
         "accountID": v.get("account_id"),
+        # Bills have ids: OpenCost, too, says them where it knows no name.
+        "accountName": v.get("account_id"),
         "invoiceEntityID": v.get("invoice_entity_id"),
+        "invoiceEntityName": v.get("invoice_entity_id"),
         "regionID": v.get("region_id"),
         "availabilityZone": v.get("availability_zone"),
         "service": v.get("service"),

@@ -48,6 +48,8 @@ def _rows(status: Status) -> Iterator[Row]:
     for name, cluster in status.clusters.items():
         yield name, "in-cluster assets", cluster.assets
         yield name, "allocations", cluster.allocations
+        if not cluster.hours.is_off:
+            yield name, "allocations by the hour", cluster.hours
         yield name, "export", cluster.export
     yield "all", "Daily Asset Store", status.assets
 

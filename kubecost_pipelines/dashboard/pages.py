@@ -3,10 +3,11 @@
 from functools import cache
 from mimetypes import guess_type
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from kubecost_pipelines.api.answers import Answers
+from kubecost_pipelines.api.errors import ApiError
 from kubecost_pipelines.dashboard import STATIC
 
 
@@ -27,7 +28,7 @@ def page_routes() -> APIRouter:
     @router.get("/ui/assets/{name}")
     def built_file(request: Request, name: str) -> Response:
         if name not in _built_files():
-            raise HTTPException(404, "the dashboard has been updated: load the page again")
+            raise ApiError(404, f"no file {name[:80]}: the dashboard has been updated, load the page again.")
         # The name carries the hash of the content.
         return file(request, f"assets/{name}", "public, max-age=31536000, immutable")
 

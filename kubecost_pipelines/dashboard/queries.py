@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kubecost_pipelines.api.errors import ApiError
+from kubecost_pipelines.api.parameters import read_window
 from kubecost_pipelines.core.window import Window
 from kubecost_pipelines.operations import questions
 from kubecost_pipelines.settings import Settings
@@ -36,10 +37,12 @@ def _question(  # noqa: PLR0911 - one per view
         match view:
             case "spend":
                 return questions.spend(given.get("by", "cluster"), window, cost_column(settings))
+            case "months":
+                return questions.months(window, read_window(given["before"], window.end), cost_column(settings))
             case "conservation":
                 return questions.conservation(window, cost_column(settings))
             case "workloads" if group in (*WORKLOAD_COLUMNS, *label_groups):
-                filters = {name: given[name] for name in (*WORKLOAD_COLUMNS, "label") if name in given}
+                filters = {name: given[name] for name in (*WORKLOAD_COLUMNS, "label", "idle") if name in given}
                 return questions.workloads(kind, group, filters, window, dialect)
             case "assets":
                 return questions.assets(kind, given.get("type", ""), given.get("cluster", ""), window)

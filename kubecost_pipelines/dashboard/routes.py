@@ -8,21 +8,17 @@ from threading import Thread
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, FastAPI, Query, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 
 from kubecost_pipelines.api.answers import Answers, envelope
+from kubecost_pipelines.api.app import failure
+from kubecost_pipelines.api.operation_routes import as_api_error
 from kubecost_pipelines.api.parameters import read_window
 from kubecost_pipelines.core.settling import settled_days
 from kubecost_pipelines.dashboard.action_routes import action_routes
 from kubecost_pipelines.dashboard.pages import page_routes
 from kubecost_pipelines.dashboard.queries import shown_query
-from kubecost_pipelines.operations.errors import (
-    AlreadyRunningError,
-    IllegalWindowError,
-    NothingToExplainError,
-    OperationError,
-    UnknownTargetError,
-)
+from kubecost_pipelines.operations.errors import OperationError
 from kubecost_pipelines.operations.serving import Serving
 from kubecost_pipelines.operations.webserver import Webserver
 from kubecost_pipelines.serving.reader import StoreNotReadyError
@@ -32,12 +28,6 @@ if TYPE_CHECKING:
     from kubecost_pipelines.dashboard.figures import Figures
 
 Name = Annotated[str, Query(max_length=253)]
-_CODES = (
-    (IllegalWindowError, 400),
-    (UnknownTargetError, 404),
-    (NothingToExplainError, 404),
-    (AlreadyRunningError, 409),
-)
 
 
 def mount_dashboard(app: FastAPI) -> None:
@@ -56,8 +46,8 @@ def mount_dashboard(app: FastAPI) -> None:
 
     @app.exception_handler(OperationError)
     async def _operation_error(_request: Request, error: OperationError) -> Response:
-        code = next((code for kind, code in _CODES if isinstance(error, kind)), 503)
-        return JSONResponse({"code": code, "message": str(error)}, code)
+        refused = as_api_error(error)
+        return failure(refused.code, refused.message)
 
 
 def warm_up() -> None:

@@ -56,27 +56,53 @@ class Question:
 
 def spend(by: str, window: Window, cost_column: str) -> Question:
     """Ask what each day cost, in clusters and out of them, by `cluster`, `cloud` or `service`."""
-    inside, outside = {
-        "cluster": ("cluster", text(_OUTSIDE)),
-        "cloud": (f"CASE provider {_cases(_CLOUDS)} ELSE 'On premises' END", "provider_name"),
-        "service": ("'Kubernetes ' || asset_type", "service_name"),
-    }[by]
     return Question(
         f"Cost per day by {by}, {window.in_words}",
         ("asset_costs", "cloud_assets"),
         f"""\
 SELECT date, name, is_in_cluster, sum(cost) AS cost
 FROM (
-    SELECT date, {inside} AS name, true AS is_in_cluster, total_cost AS cost
-    FROM asset_costs
-    UNION ALL
-    SELECT date, {outside}, false, CAST({cost_column} AS double)
-    FROM cloud_assets
+{_everything(by, cost_column)}
 ) AS costs
 WHERE {_days(window)}
 GROUP BY date, name, is_in_cluster
 ORDER BY date, cost DESC, name""",
     )
+
+
+def months(window: Window, before: Window, cost_column: str) -> Question:
+    """Ask what each cluster, and what lies out of them, cost in the days of `window` and in those of `before`."""
+    now, then = _days(window), _days(before)
+    return Question(
+        f"Cost by cluster, {window.in_words} and {before.in_words}",
+        ("asset_costs", "cloud_assets"),
+        f"""\
+SELECT name,
+       sum(CASE WHEN {now} THEN cost ELSE 0 END) AS cost,
+       sum(CASE WHEN {then} THEN cost ELSE 0 END) AS cost_before
+FROM (
+{_everything("cluster", cost_column)}
+) AS costs
+WHERE {now}
+   OR {then}
+GROUP BY name
+ORDER BY cost DESC, name""",
+    )
+
+
+def _everything(by: str, cost_column: str) -> str:
+    """Return what is in clusters and what is not, as rows with `date`, `name`, `is_in_cluster` and `cost`."""
+    inside, outside = {
+        "cluster": ("cluster", text(_OUTSIDE)),
+        "cloud": (f"CASE provider {_cases(_CLOUDS)} ELSE 'On premises' END", "provider_name"),
+        "service": ("'Kubernetes ' || asset_type", "service_name"),
+    }[by]
+    return f"""\
+    SELECT date, {inside} AS name, true AS is_in_cluster, total_cost AS cost
+    FROM asset_costs
+    UNION ALL
+    SELECT date, {outside}, false, CAST({cost_column} AS double)
+    FROM cloud_assets"""
 
 
 def conservation(window: Window, cost_column: str) -> Question:
@@ -111,16 +137,24 @@ ORDER BY bill DESC""",
 def workloads(
     kind: str, group: str, filters: Mapping[str, str], window: Window, dialect: Dialect = "duckdb"
 ) -> Question:
-    """Ask what workloads cost by `group` (a column, or `label:<key>`), per day or over all of them."""
+    """Ask what workloads cost by `group` (a column, or `label:<key>`), per day or over all of them.
+
+    Of `filters`, `label` is `key:value`, and `idle` leaves idle cost out where it is `hidden`.
+    """
     name = _label(group[6:], dialect) if group.startswith("label:") else _NAMES.get(group, group)
     named = f"CASE WHEN allocation_type = 'idle' THEN '__idle__' ELSE coalesce({name}, '__unallocated__') END"
-    where = [_days(window), *(f"{column} = {text(value)}" for column, value in filters.items() if column != "label")]
+    where = [_days(window)]
+    where += [f"{column} = {text(value)}" for column, value in filters.items() if column not in ("label", "idle")]
+    if filters.get("idle") == "hidden":
+        where.append("allocation_type <> 'idle'")
     if "label" in filters:
         key, _, value = filters["label"].partition(":")
         where.append(f"{_label(key, dialect)} = {text(value)}")
     day = "date, " if kind == "daily" else ""
+    # Sharing it takes what each workload has of its cluster: the API does it.
+    apart = ", idle cost apart" if filters.get("idle") == "shared" else ""
     return Question(
-        f"Cost of workloads by {group}, {window.in_words}",
+        f"Cost of workloads by {group}, {window.in_words}{apart}",
         ("reconciled_allocations",),
         f"""\
 SELECT {day}{named} AS name,

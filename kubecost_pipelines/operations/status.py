@@ -8,7 +8,7 @@ and heal.) Nothing of the settings but names, switches and rates gets in: no sec
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -22,6 +22,7 @@ from kubecost_pipelines.core.tables import (
     CLOUD_ASSETS,
     CONNECTION_STATUS,
     IN_CLUSTER_ASSETS,
+    RECONCILED_ALLOCATIONS_HOURLY,
     RECONCILED_ASSETS,
     Table,
 )
@@ -30,10 +31,15 @@ from kubecost_pipelines.defs.describing import asset_key
 from kubecost_pipelines.operations.errors import NoDagsterError
 from kubecost_pipelines.settings import CloudStoreSettings, ClusterSettings, Process, Settings
 
+HOUR = timedelta(hours=1)
+
 
 @dataclass(frozen=True)
 class ProcessStatus:
-    """How one process stands. `coverage` and `progress` are over the days from `start_date` to yesterday."""
+    """How one process stands. `coverage` and `progress` are over the days from `start_date` to yesterday.
+
+    Of hours they are over the days from the first that has some: a cluster keeps its hours for a few days only.
+    """
 
     is_off: bool = False
     coverage: Window | None = None
@@ -47,6 +53,7 @@ class ProcessStatus:
     refresh_rate: timedelta | None = None
     start_time: datetime | None = None
     """When its sensor or schedule was switched on."""
+    resolution: timedelta = DAY
 
     @property
     def progress(self) -> float:
@@ -63,7 +70,7 @@ class ProcessStatus:
             "nextRun": _iso(self.next_run),
             "progress": round(self.progress, 4),
             "refreshRate": _duration(self.refresh_rate),
-            "resolution": _duration(DAY),
+            "resolution": _duration(self.resolution),
             "startTime": _iso(self.start_time),
             "gaps": [_as_json(gap) for gap in self.gaps],
         }
@@ -98,6 +105,8 @@ class ClusterStatus:
 
     assets: ProcessStatus
     allocations: ProcessStatus
+    hours: ProcessStatus
+    """Workload costs by the hour, which are off unless the cluster has `step: 1h`."""
     export: ProcessStatus
     is_fresh: bool
     """Whether yesterday's assets are there."""
@@ -107,6 +116,7 @@ class ClusterStatus:
             "fresh": self.is_fresh,
             "assets": self.assets.to_json(),
             "allocations": self.allocations.to_json(),
+            "hours": self.hours.to_json(),
             "export": self.export.to_json(),
         }
 
@@ -190,14 +200,16 @@ def _store(known: "_Recorded", store: CloudStoreSettings) -> StoreStatus:
 def _cluster(known: "_Recorded", cluster: ClusterSettings) -> ClusterStatus:
     schedule = f"collect_{cluster.slug}"
     assets = known.process(asset_key(IN_CLUSTER_ASSETS, cluster.name), schedule, DAY)
-    allocations = export = ProcessStatus(is_off=True)
+    allocations = hours = export = ProcessStatus(is_off=True)
     if known.settings.runs("allocations", cluster):
         allocations = known.process(asset_key(ALLOCATIONS, cluster.name), schedule, DAY)
+    if known.settings.has_hours(cluster):
+        hours = known.hours(asset_key(RECONCILED_ALLOCATIONS_HOURLY, cluster.name), schedule)
     if known.settings.export and known.settings.runs("export", cluster):
         export = known.process(asset_key(ALLOCATION_EXPORT, cluster.name), f"export_gaps_{cluster.slug}", DAY / 4)
     yesterday = midnight(known.days[-1]) if known.days else None
     is_fresh = bool(assets.coverage and yesterday and assets.coverage.end > yesterday)
-    return ClusterStatus(assets, allocations, export, is_fresh)
+    return ClusterStatus(assets, allocations, hours, export, is_fresh)
 
 
 class _Recorded:
@@ -240,6 +252,16 @@ class _Recorded:
             start_time=self._start_time(instigator),
         )
 
+    def hours(self, key: dg.AssetKey, instigator: str) -> ProcessStatus:
+        found = self.process(key, instigator)
+        if not found.coverage:
+            return replace(found, resolution=HOUR)
+        first = found.coverage.start
+        gaps = [gap for gap in found.gaps if gap.start >= first]
+        return replace(
+            found, expected=len(Window(first, midnight(self.days[-1] + DAY)).days), gaps=gaps, resolution=HOUR
+        )
+
     def _there(self, key: dg.AssetKey, entry: Any) -> list[date]:
         first, last, count = self._spans.get(key, (None, None, 0))
         is_wiped = bool(entry.asset_details and entry.asset_details.last_wipe_timestamp)
@@ -267,7 +289,8 @@ class _Recorded:
 
 def _keys(settings: Settings) -> list[dg.AssetKey]:
     per_store = (CONNECTION_STATUS, CLOUD_ASSETS, RECONCILED_ASSETS)
-    per_cluster = (IN_CLUSTER_ASSETS, ALLOCATIONS, *([ALLOCATION_EXPORT] if settings.export else []))
+    exported = [ALLOCATION_EXPORT] if settings.export else []
+    per_cluster = (IN_CLUSTER_ASSETS, ALLOCATIONS, RECONCILED_ALLOCATIONS_HOURLY, *exported)
     return [
         asset_key(ASSET_COSTS),
         *(asset_key(table, *store.key.parts) for store in settings.cloud_stores for table in per_store),

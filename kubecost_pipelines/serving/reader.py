@@ -1,10 +1,12 @@
 """Serving reader: asks the current file of the serving store, each question within its time.
 
-A question that begins on one file ends on it, whatever is swapped in meanwhile.
+A question that begins on one file ends on it, whatever is swapped in meanwhile. A file that is found to be damaged is
+no longer the current one, so that the next refresh makes another from the lake.
 """
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from tempfile import gettempdir
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -36,11 +38,18 @@ def store_folder(lake_uri: str, scratch: str | None) -> Path:
 
 def current_file(folder: Path) -> Path | None:
     """Return the file to read now, or None before the first refresh."""
-    try:
-        target = (folder / CURRENT).resolve(strict=True)
-    except OSError:
-        return None
-    return target if target.is_file() else None
+    missed: Path | None = None
+    while True:
+        try:
+            target = folder / (folder / CURRENT).readlink()
+        except OSError:
+            return None
+        if target.is_file():
+            return target
+        # It was swept after the link was read, and the link says another now; or it is gone.
+        if target == missed:
+            return None
+        missed = target
 
 
 _CURE = (
@@ -50,7 +59,7 @@ _CURE = (
 
 
 class StoreNotReadyError(Exception):
-    """There is no store yet. The message ends with the cure."""
+    """There is no store yet, or no longer one. The message ends with the cure."""
 
 
 class QueryTooLongError(Exception):
@@ -103,7 +112,8 @@ class ServingReader:
     def _ask(
         self, sql: str, parameters: Sequence[object], fetch: Callable[[duckdb.DuckDBPyConnection], Answer]
     ) -> Answer:
-        cursor = self._connection()[1].cursor()
+        name, connection = self._connection()
+        cursor = connection.cursor()
         timer = threading.Timer(self.query_seconds, cursor.interrupt)
         timer.daemon = True
         timer.start()
@@ -114,6 +124,10 @@ class ServingReader:
             raise QueryTooLongError(f"the question took more than {self.query_seconds:g} s. {_CURE}") from error
         except duckdb.OutOfMemoryException as error:
             raise QueryTooLongError(f"the question needs more than {self._memory_limit} of memory. {_CURE}") from error
+        except duckdb.Error as error:
+            if _is_damage(error):
+                raise self._give_up(name) from error
+            raise
         finally:
             timer.cancel()
             cursor.close()
@@ -135,8 +149,25 @@ class ServingReader:
         with self._lock:
             if self._open is None or self._open[0] != path.name:
                 # The old one is closed by the last question that still reads it.
-                self._open = (path.name, self._connect(path))
+                self._open = self._opened(path)
             return self._open
+
+    def _opened(self, path: Path) -> tuple[str, duckdb.DuckDBPyConnection]:
+        try:
+            return path.name, self._connect(path)
+        except duckdb.Error as error:
+            newer = current_file(self._folder)
+            if newer is None or newer == path:
+                raise self._give_up(path.name) from error
+        # Another was swapped in between looking and opening.
+        return newer.name, self._connect(newer)
+
+    def _give_up(self, name: str) -> StoreNotReadyError:
+        """Let the next refresh make another file than the damaged one."""
+        if (damaged := current_file(self._folder)) and damaged.name == name:
+            with suppress(OSError):
+                (self._folder / CURRENT).unlink()
+        return StoreNotReadyError("the serving store is damaged, and is made anew from the lake: ask again soon.")
 
     def _connect(self, path: Path) -> duckdb.DuckDBPyConnection:
         connection = duckdb.connect(
@@ -155,3 +186,8 @@ class ServingReader:
             connection.execute("SET TimeZone = 'UTC'")
             connection.execute("SET lock_configuration = true")
         return connection
+
+
+def _is_damage(error: duckdb.Error) -> bool:
+    """Say whether the file is at fault, not the question: a wrong checksum is an error without a kind of its own."""
+    return type(error) is duckdb.Error or isinstance(error, (duckdb.IOException, duckdb.FatalException))

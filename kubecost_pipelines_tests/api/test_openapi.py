@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import pytest
 import schemathesis
 from hypothesis import given, settings
@@ -35,11 +36,16 @@ def documented(server: Server) -> dict[str, Any]:
     return dict(server.get("/openapi.json").json())
 
 
-def test_every_route_has_an_example_of_its_answer(server: Server) -> None:
+def test_every_route_has_an_example_of_its_answer_and_it_is_of_its_shape(server: Server) -> None:
     for path, methods in documented(server)["paths"].items():
         for operation in methods.values():
             [content, *_] = operation["responses"]["200"]["content"].values()
-            assert "example" in content, path
+            examples = [one["value"] for one in content.get("examples", {}).values()] or [content["example"]]
+            for example in examples:
+                jsonschema_rs.validate(content["schema"], example)
+            # Workloads can be asked for by the day and by the hour.
+            is_of_workloads = "/allocation" in path and "topline" not in path and "etl" not in path
+            assert len(examples) == (2 if is_of_workloads else 1), path
 
 
 def test_no_question_is_a_fault_or_answered_in_another_shape(server: Server) -> None:

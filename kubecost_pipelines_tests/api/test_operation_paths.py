@@ -11,7 +11,7 @@ import requests
 
 from kubecost_pipelines.api import guard
 from kubecost_pipelines.operations.pipelines import Graph, Node, Plan
-from kubecost_pipelines.operations.webserver import Webserver
+from kubecost_pipelines.operations.webserver import Backfill, Webserver
 from kubecost_pipelines_tests.api.served import Server, serve
 
 ACCOUNTS = ("111122223333", "444455556666")
@@ -130,3 +130,45 @@ def test_a_repair_takes_its_window(server: Server, launched: list[Plan], path: s
     _, yesterday = ask(server, launched, "GET", path, window="yesterday")
 
     assert (span(week), span(yesterday)) == (WEEK, ("2026-11-23", "2026-11-23"))
+
+
+@pytest.mark.parametrize(
+    ("path", "given", "code", "told"),
+    [
+        (
+            "/model/cloudCost/repair",
+            {"window": "3d", "provider": "aws/999"},
+            404,
+            "no such bill or cluster. There are: aws/111122223333, aws/444455556666.",
+        ),
+        ("/model/etl/allocation/repair", {"provider": "nowhere"}, 404, "There are: lab, prod-eks-1."),
+        ("/model/cloudCost/repair", {"window": "7x"}, 400, "illegal window: 7x"),
+        ("/model/cloudCost/repair", {"window": "today"}, 400, "A day can be repaired when it has ended"),
+        (
+            "/model/cloudCost/repair",
+            {"window": "3d"},
+            409,
+            "backfill at-work of cloud-assets is at work on these days: http://dagster:3000/runs/b/at-work. Wait",
+        ),
+    ],
+)
+def test_an_operation_that_is_refused_says_why_and_starts_nothing(
+    server: Server,
+    launched: list[Plan],
+    monkeypatch: pytest.MonkeyPatch,
+    path: str,
+    given: dict[str, str],
+    code: int,
+    told: str,
+) -> None:
+    at_work = Backfill(
+        "at-work", "REQUESTED", {"kubecost_pipelines/process": "cloud-assets"}, frozenset({GRAPH.nodes[0].key})
+    )
+    monkeypatch.setattr(Webserver, "active", lambda _webserver: [at_work])
+    launched.clear()
+
+    answer = requests.post(f"{server.url}{path}", params=given, timeout=30)
+
+    assert (answer.status_code, answer.json()["code"], set(answer.json())) == (code, code, {"code", "message"})
+    assert told in answer.json()["message"]
+    assert launched == []

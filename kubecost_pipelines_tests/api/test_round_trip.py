@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
+from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -15,7 +16,7 @@ import pytest
 from kubecost_pipelines.clusters import ClusterClient
 from kubecost_pipelines.core.tables import ALLOCATIONS, ASSET_COSTS
 from kubecost_pipelines.settings import ClusterSettings
-from kubecost_pipelines_tests.api.served import NOW, serve, write_allocations, write_days
+from kubecost_pipelines_tests.api.served import NOW, serve, write_allocations, write_bill, write_days
 
 # Kubecost's documentation: kubecost/docs, apis/monitoring-apis/api-allocation.md and assets-api.md.
 DOCUMENTED = Path(__file__).parent.parent / "data" / "kubecost-documented"
@@ -170,6 +171,60 @@ def test_the_documented_assets_come_back_with_the_same_cost(tmp_path: Path) -> N
     assert node["discount"] == pytest.approx(recorded["Node"]["discount"])
     for name in ("cpuCost", "ramCost", "gpuCost", "adjustment", "cpuCoreHours", "ramByteHours"):
         assert node[name] == pytest.approx(recorded["Node"][name], rel=1e-6)
+
+
+def test_the_recorded_cloud_cost_comes_back_as_it_was(tmp_path: Path) -> None:
+    """No client of ours reads cloud costs, which the bill tells: its charges are made from the recorded figures."""
+    recorded = read("cloud-cost.json")["data"]
+    [(name, item)] = recorded["sets"][0]["cloudCosts"].items()
+    lake = tmp_path / "lake"
+    lake.mkdir()
+    write_bill(lake, ["aws", item["properties"]["accountID"]], _charges(item))
+
+    asked = {
+        "window": ",".join(item["window"].values()),
+        "aggregate": ",".join(recorded["sets"][0]["aggregationProperties"]),
+        # Without a question about resources, sums of services answer, which do not know what their rows have in common.
+        "filter": 'providerID:"i-0abc123def456"',
+    }
+    with serve(lake) as server:
+        found = server.data("/model/cloudCost", **asked)
+
+    [answered] = found["sets"]
+    # On top of theirs.
+    ours = answered["cloudCosts"][name]
+    assert (ours.pop("reconciled"), ours.pop("currency")) == (True, "USD")
+    assert found == recorded
+
+
+def _charges(item: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return two charges of the item's cost: what Kubernetes caused, and the rest."""
+    properties = item["properties"]
+    columns = {
+        "list_cost": "listCost",
+        "net_cost": "netCost",
+        "effective_cost": "amortizedNetCost",
+        "invoiced_cost": "invoicedCost",
+        "amortized_cost": "amortizedCost",
+    }
+    plain = {
+        "date": date.fromisoformat(item["window"]["start"][:10]),
+        "billing_account_id": properties["invoiceEntityID"],
+        "sub_account_id": properties["accountID"],
+        "service_name": properties["service"],
+        "category": properties["category"],
+        "resource_id": properties["providerID"],
+        "availability_zone": properties["availabilityZone"],
+        "tags": json.dumps(properties["labels"]),
+    }
+    charges = []
+    for is_kubernetes in (True, False):
+        costs = {}
+        for column, metric in columns.items():
+            whole, share = (Decimal(str(item[metric][part])) for part in ("cost", "kubernetesPercent"))
+            costs[column] = str(whole * share if is_kubernetes else whole * (1 - share))
+        charges.append({**plain, **costs, "is_kubernetes": is_kubernetes})
+    return charges
 
 
 def test_an_answer_can_be_compressed(tmp_path: Path) -> None:

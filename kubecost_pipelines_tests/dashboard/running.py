@@ -39,8 +39,7 @@ def open_demo(folder: Path) -> Iterator[RunningDemo]:
     """Open Dagster and the dashboard on the demo in `folder`."""
     port, api_port = _free_port(), _free_port()
     running = RunningDemo(folder, f"http://127.0.0.1:{api_port}", f"http://127.0.0.1:{port}")
-    with (folder / "kubecost-pipelines.yaml").open("a", encoding="utf-8") as settings:
-        settings.write(f"dagster_url: {running.dagster}\n")
+    _name_dagster(folder / "kubecost-pipelines.yaml", running.dagster)
     command = [str(COMMAND), "dev", str(folder), "--port", str(port), "--api-port", str(api_port)]
     with (folder / "dev.log").open("w") as log:
         process = subprocess.Popen(command, cwd=folder.parent, env=environment(), stdout=log, stderr=log)
@@ -51,6 +50,13 @@ def open_demo(folder: Path) -> Iterator[RunningDemo]:
     finally:
         process.terminate()
         process.wait(timeout=150)
+
+
+def _name_dagster(settings: Path, url: str) -> None:
+    """Let the settings name a Dagster, and no longer the one of the last time."""
+    lines = settings.read_text(encoding="utf-8").splitlines()
+    kept = [line for line in lines if not line.startswith("dagster_url:")]
+    settings.write_text("\n".join([*kept, f"dagster_url: {url}", ""]), encoding="utf-8")
 
 
 @contextmanager

@@ -9,9 +9,10 @@ from urllib.request import urlopen
 
 import duckdb
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from kubecost_pipelines.demo.aws_bill import write_aws_bill
+from kubecost_pipelines_tests.dashboard import panels
 from kubecost_pipelines_tests.dashboard.running import RunningDemo, axe
 
 pytestmark = pytest.mark.timeout(600)
@@ -42,6 +43,14 @@ def legend(page: Page, name: str) -> Any:
     return page.locator(".legend li").filter(has_text=name)
 
 
+def complaints(page: Page) -> list[tuple[str, str]]:
+    """Return what axe finds wrong with the page as it stands."""
+    page.evaluate(axe())
+    found = page.evaluate("axe.run()")
+    assert len(found["passes"]) > 10
+    return [(one["id"], one["nodes"][0]["html"]) for one in found["violations"]]
+
+
 @pytest.mark.parametrize("title", VIEWS)
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing_to_complain_about(page: Page, title: str, theme: str) -> None:
@@ -49,11 +58,31 @@ def test_axe_finds_nothing_to_complain_about(page: Page, title: str, theme: str)
     show(page, VIEWS[title])
     expect(page.locator("h1")).to_have_text(title)
 
-    page.evaluate(axe())
-    found = page.evaluate("axe.run()")
+    assert complaints(page) == []
+    page.set_viewport_size({"width": 360, "height": 780})
+    assert complaints(page) == []
 
-    assert [(one["id"], one["nodes"][0]["html"]) for one in found["violations"]] == []
-    assert len(found["passes"]) > 10
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_to_complain_about_in_what_opens(page: Page, theme: str) -> None:
+    page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+    show(page, "/")
+    page.get_by_role("button", name="Dates…").click()
+    expect(page.get_by_label("From")).to_be_visible()
+    page.get_by_role("button", name="Query behind What is spent").click()
+    expect(page.get_by_label("DuckDB SQL")).to_be_visible()
+    found = complaints(page)
+
+    show(page, "/?view=connections&repair=prod-eks-1")
+    expect(page.get_by_role("dialog")).to_contain_text("allocations/prod-eks-1")
+    found += complaints(page)
+    page.set_viewport_size({"width": 360, "height": 780})
+    found += complaints(page)
+
+    assert found == []
+    box = page.get_by_role("dialog").bounding_box()
+    assert box
+    assert box["width"] <= 360
 
 
 @pytest.mark.parametrize("title", VIEWS)
@@ -112,51 +141,113 @@ def test_a_view_is_its_address(page: Page, demo: RunningDemo) -> None:
     expect(page.get_by_role("button", name="Service", exact=True)).to_have_attribute("aria-pressed", "true")
 
 
-def test_a_table_can_be_saved(page: Page) -> None:
-    show(page, f"/?view=assets&window={SETTLED}")
+def test_the_overview_saves_and_queries_what_it_shows(page: Page) -> None:
+    show(page, f"/?window={SETTLED}")
 
-    with page.expect_download() as saved:
-        page.get_by_role("button", name="CSV of What was each asset").click()
+    spent = panels.saved(page, "What is spent per day")
+    assert panels.totals(spent, "cost", "name", "date") == about(
+        panels.totals(panels.queried(page, "What is spent per day"), "cost", "name", "date")
+    )
+    assert panels.figure(page, "What is spent per day") == panels.money(sum(float(row["cost"]) for row in spent))
 
-    text = saved.value.path().read_text(encoding="utf-8-sig")
-    assert text.splitlines()[0].startswith("asset,type,cluster,provider_id,found_by,estimate,adjustment,total")
-    assert "i-0aaaaaaaaaaaaaa12" in text
+    months, asked = panels.saved(page, "How does this month"), panels.queried(page, "How does this month")
+    [_, now, before, _] = months[0]
+    for column, sql in ((now, "cost"), (before, "cost_before")):
+        assert panels.totals(months, column, "cluster") == about(panels.totals(asked, sql, "name"))
+    assert [row[now.capitalize()] for row in panels.shown(page, "How does this month")] == [
+        panels.money(float(row[now])) for row in months
+    ]
+
+    bills, asked = panels.saved(page, "Is every bill"), panels.queried(page, "Is every bill")
+    for column, sql in (("billed", "bill"), ("in_clusters", "in_clusters"), ("outside", "out_of_clusters")):
+        assert panels.totals(bills, column, "bill") == about(panels.totals(asked, sql, "bill_of"))
+    assert {row["difference"] for row in bills} == {"0"}
+    assert [row["Billed"] for row in panels.shown(page, "Is every bill")] == [
+        panels.money(float(row["billed"])) for row in bills
+    ]
 
 
-def test_the_query_that_is_shown_gives_the_figures_that_are_shown(page: Page) -> None:
-    show(page, f"/?view=cloud&window={SETTLED}")
-    page.get_by_role("button", name="Query behind Which service costs most").click()
+@pytest.mark.parametrize(
+    ("address", "first", "second", "name"),
+    [
+        ("view=workloads", "What does each", "Which namespace", "namespace"),
+        ("view=workloads&group=cluster&idle=hidden", "What does each", "Which cluster", "cluster"),
+        ("view=workloads&group=label:team", "What does each", "Which label", "label_team"),
+        ("view=workloads&group=pod&cluster=prod-eks-1&namespace=checkout", "What does each", "Which pod", "pod"),
+        ("view=cloud", "What is billed", "Which service", "service"),
+        ("view=cloud&group=accountID&metric=listCost&category=Compute", "What is billed", "Which account", "account"),
+    ],
+)
+def test_workloads_and_cloud_costs_save_and_query_what_they_show(
+    page: Page, address: str, first: str, second: str, name: str
+) -> None:
+    show(page, f"/?{address}&window={SETTLED}")
+    total = "cost" if "view=cloud" in address else "total"
 
-    sql = page.get_by_label("DuckDB SQL").inner_text()
-    page.get_by_role("button", name="Athena").click()
+    daily, asked = panels.saved(page, first), panels.queried(page, first)
+    # Kubecost names a label with its key.
+    by_day = {(label.removeprefix("team="), day): cost for (label, day), cost in panels.by_day(daily).items()}
+    assert by_day == about(panels.totals(asked, total, "name", "date"))
+    assert panels.figure(page, first) == panels.money(sum(by_day.values()))
 
-    expect(page.get_by_label("Athena SQL")).to_contain_text("FROM kubecost.cloud_billing")
-    with duckdb.connect() as connection:
-        costs = {row[0]: float(row[1]) for row in connection.execute(sql).fetchall()}
-    page.keyboard.press("Escape")
-    for service in ("AmazonEKS", "BigQuery"):
-        cells = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name=service, exact=True))
-        expect(cells).to_contain_text(f"${costs[service]:,.2f}")
+    rows, asked = panels.saved(page, second), panels.queried(page, second)
+    by_name = {(label.removeprefix("team="),): cost for (label,), cost in panels.totals(rows, total, name).items()}
+    assert by_name == about(panels.totals(asked, total, "name"))
+    assert [row[total.capitalize()] for row in panels.shown(page, second)] == [
+        panels.money(float(row[total])) for row in rows
+    ]
 
 
-def test_every_panels_query_runs_and_adds_up(demo: RunningDemo) -> None:
-    start, end = (f"{day}T00:00:00Z" for day in SETTLED.split(","))
-    window = f"{start},{end}"
-    whole = asked(demo, "/model/allocation", window=window, aggregate="namespace", accumulate="true", external="true")
-    allocated = sum(one["totalCost"] for one in whole[0].values())
-    parts = asked(demo, "/model/assets", window=window, accumulate="true", filter='assetType!:"Cloud"')
-    assets = sum(one["totalCost"] for one in parts[0].values())
+def test_assets_save_and_query_what_they_show(page: Page) -> None:
+    show(page, f"/?view=assets&cluster=prod-eks-1&window={SETTLED}")
+    names = {"Nodes": "Node", "Disks": "Disk", "Load balancers": "LoadBalancer", "Management fees": "ClusterManagement"}
 
-    def total(column: int, **query: str) -> float:
-        sql = asked(demo, "/dashboard/query", window=window, **query)["duckdb"]
-        with duckdb.connect() as connection:
-            return sum(float(row[column]) for row in connection.execute(sql).fetchall())
+    daily, asked = panels.saved(page, "What do the"), panels.queried(page, "What do the")
+    by_day = {(names.get(kind, kind), day): cost for (kind, day), cost in panels.by_day(daily).items()}
+    assert by_day == about(panels.totals(asked, "total", "asset_type", "date"))
+    assert panels.figure(page, "What do the") == panels.money(sum(by_day.values()))
 
-    assert total(-1, view="workloads", group="namespace") == pytest.approx(allocated, abs=1e-6)
-    assert total(-1, view="workloads", group="label:team", kind="daily") == pytest.approx(allocated, abs=1e-6)
-    assert total(-1, view="assets") == pytest.approx(assets, abs=1e-6)
-    assert total(-1, view="conservation") == 0
-    assert total(-1, view="spend", by="cloud") == pytest.approx(total(-1, view="spend", by="service"), abs=1e-6)
+    rows, asked = panels.saved(page, "What was each"), panels.queried(page, "What was each")
+    for column in ("estimate", "adjustment", "total"):
+        assert panels.totals(rows, column, "cluster", "type") == about(
+            panels.totals(asked, column, "cluster", "asset_type")
+        )
+    assert "i-0aaaaaaaaaaaaaa12" in {row["provider_id"] for row in rows}
+    assert [row["Total"] for row in panels.shown(page, "What was each")] == [
+        panels.money(float(row["total"])) for row in rows
+    ]
+
+
+def test_why_saves_its_bill_rows_and_queries_its_containers(page: Page) -> None:
+    show(page, f"/?view=why&cluster=prod-eks-1&namespace=checkout&date={DAYS[0]}")
+
+    rows, asked = panels.saved(page, "Why does"), panels.queried(page, "Why does")
+
+    cost = panels.money(sum(row["total_cost"] for row in asked))
+    assert page.get_by_role("img", name=re.compile(f"; Cost {re.escape(cost)}$")).count() == 1
+    told = [cell for one in page.locator(".reason tbody tr").all() for cell in [one.locator("td").last]]
+    assert [cell.text_content() for cell in told] == [panels.money(float(row["effective"])) for row in rows]
+    assert len(rows) == 7
+
+
+def test_connections_save_and_query_what_they_show(page: Page) -> None:
+    show(page, "/?view=connections")
+
+    bills, asked = panels.saved(page, "Can every bill"), panels.queried(page, "Can every bill")
+    assert {(row["connection"], row["status"]) for row in bills} == {
+        (row["provider_key"], row["status"]) for row in asked
+    }
+    clusters, asked = panels.saved(page, "Is every cluster"), panels.queried(page, "Is every cluster")
+    assert {row["date"] for row in clusters if row["state"] in ("settled", "provisional")} == {
+        str(row["date"]) for row in asked
+    }
+    counted = panels.panel(page, "Is every cluster").locator(".calendar-key").first.inner_text()
+    assert counted.split() == ["3", "settled", "2", "provisional"]
+
+
+def about(figures: dict[Any, float]) -> Any:
+    """Return figures to compare others with: the API's have nine decimals."""
+    return pytest.approx(figures, abs=1e-6)
 
 
 def test_an_answer_that_does_not_come_is_said_and_asked_again(page: Page) -> None:
@@ -177,18 +268,36 @@ def test_days_without_data_are_said_to_be_empty(page: Page) -> None:
     expect(page.get_by_text("No workload in these days").first).to_be_visible()
 
 
-def test_what_is_loaded_is_small_and_soon_usable(page: Page) -> None:
-    sizes: list[int] = []
-    page.on("requestfinished", lambda request: sizes.append(request.sizes()["responseBodySize"]))
-    usable = []
-    for _ in range(3):
-        page.goto("/")
-        expect(page.get_by_role("group", name="Cost per day by cluster").locator("svg")).to_be_visible()
-        usable.append(page.evaluate("performance.getEntriesByType('navigation')[0].domInteractive"))
+FIRST_CHART = """
+addEventListener("DOMContentLoaded", () => {
+    const seen = new MutationObserver(() => {
+        if (!document.querySelector("main [role=group] svg rect, main [role=group] svg path")) return;
+        window.firstChart = performance.now();
+        seen.disconnect();
+    });
+    seen.observe(document, { subtree: true, childList: true });
+});
+"""
+"""Notes when the first chart is drawn, in milliseconds since the address was asked for."""
 
-    assert sum(sizes) <= 400_000
-    # The best of three: this machine has other work.
-    assert min(usable) <= 1000
+
+def test_what_is_loaded_is_small_and_the_first_chart_is_there_within_a_second(
+    browser: Browser, demo: RunningDemo
+) -> None:
+    sizes, drawn = list[int](), list[float]()
+    # Each with nothing in the browser's cache and days that nobody has asked for. The best counts: the machine has
+    # other work.
+    for days in (5, 4, 3):
+        with browser.new_context(viewport={"width": 1440, "height": 1000}, base_url=demo.dashboard) as context:
+            context.add_init_script(FIRST_CHART)
+            page = context.new_page()
+            page.on("requestfinished", lambda request: sizes.append(request.sizes()["responseBodySize"]))
+            page.goto(f"/?window={DAYS[-days]},{DAYS[-1]}")
+            expect(page.get_by_role("group", name="Cost per day by cluster").locator("svg")).to_be_visible()
+            drawn.append(page.evaluate("window.firstChart"))
+
+    assert sum(sizes) / 3 <= 400_000
+    assert min(drawn) <= 1000
 
 
 def test_a_repair_from_the_browser_runs_in_dagster_and_its_result_appears(page: Page, demo: RunningDemo) -> None:

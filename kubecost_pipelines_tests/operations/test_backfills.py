@@ -91,6 +91,7 @@ def test_over_http_a_rebuild_really_runs_and_its_figures_are_answered(dagster: D
         [answered] = server.data("/model/cloudCost", window=window, aggregate="provider", accumulate="true")["sets"]
 
     assert (unconfirmed.status_code, started.status_code, meanwhile.status_code) == (400, 200, 409)
+    assert f"backfill {backfill['id']} of cloud-assets is at work on these days: {dagster.url}" in meanwhile.text
     assert backfill["link"].startswith(dagster.url)
     assert backfill["link"].endswith(backfill["id"])
     assert (backfill["firstDay"], backfill["lastDay"]) == (str(DAYS[0]), str(DAYS[-1]))

@@ -12,6 +12,7 @@ import dagster as dg
 import pytest
 import yaml
 
+from kubecost_pipelines.cli.status_table import print_status
 from kubecost_pipelines.operations.status import read_status
 from kubecost_pipelines.settings import Settings
 from kubecost_pipelines_tests.dagster_server import ROOT
@@ -27,7 +28,7 @@ SETTINGS = Settings.model_validate(
         ],
         "clusters": [
             {"name": "prod-eks-1", "endpoint": "http://kubecost:9090", "off": ["allocations"]},
-            {"name": "prod-eks-2", "endpoint": "http://kubecost:9091"},
+            {"name": "prod-eks-2", "endpoint": "http://kubecost:9091", "step": "1h"},
         ],
         "export": {"location": "s3://acme-kubecost"},
     }
@@ -51,6 +52,7 @@ def found() -> dict[str, Any]:
         record(instance, "in_cluster_assets/prod-eks-1", *range(1, 8))
         record(instance, "in_cluster_assets/prod-eks-1", 7)
         record(instance, "allocation_export/prod-eks-2", 1, 2, 3, 4, 5, 6)
+        record(instance, "reconciled_allocations_hourly/prod-eks-2", 4, 5, 7)
         return read_status(SETTINGS, instance, NOW).to_json()
 
 
@@ -99,6 +101,28 @@ def test_an_export_says_how_far_its_bucket_is(found: dict[str, Any]) -> None:
     assert export["coverage"] == {"start": "2026-11-01T00:00:00Z", "end": "2026-11-07T00:00:00Z"}
     assert [gap["start"][:10] for gap in export["gaps"]] == ["2026-11-07"]
     assert export["refreshRate"] == "6h0m0s"
+
+
+def test_hours_are_expected_from_the_first_day_that_has_some(found: dict[str, Any]) -> None:
+    hours = found["clusters"]["prod-eks-2"]["hours"]
+
+    assert hours["coverage"] == {"start": "2026-11-04T00:00:00Z", "end": "2026-11-08T00:00:00Z"}
+    # Three of the four days from the 4th to the 7th.
+    assert (hours["progress"], hours["resolution"]) == (0.75, "1h0m0s")
+    assert [gap["start"][:10] for gap in hours["gaps"]] == ["2026-11-06"]
+    assert found["clusters"]["prod-eks-1"]["hours"] == {"off": True}
+
+
+def test_the_table_has_a_line_for_hours_where_there_are_some(capsys: pytest.CaptureFixture[str]) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        record(instance, "reconciled_allocations_hourly/prod-eks-2", 4, 5, 7)
+        print_status(read_status(SETTINGS, instance, NOW))
+
+    printed = capsys.readouterr().out
+    [line] = [line for line in printed.splitlines() if "by the hour" in line and "│" in line]
+    assert "prod-eks-2" in line
+    assert "3/4" in line
+    assert "prod-eks-2 allocations by the hour: missing 2026-11-06" in printed
 
 
 def test_a_cluster_is_fresh_when_yesterday_is_there(found: dict[str, Any]) -> None:

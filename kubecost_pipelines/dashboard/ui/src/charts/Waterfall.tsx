@@ -42,7 +42,7 @@ export function Waterfall({ steps, currency, label }: { steps: readonly Step[]; 
     if (!width || !drawing.current) return;
     const placed = place(steps, currency);
     const names = placed.map((_, index) => index);
-    const room = Math.min(220, Math.max(110, width * 0.3));
+    const room = Math.min(220, Math.max(136, width * 0.3));
     const chart = plot({
       width,
       height,
@@ -73,6 +73,6 @@ export function Waterfall({ steps, currency, label }: { steps: readonly Step[]; 
 }
 
 function fit(name: string, room: number): string {
-  const letters = Math.floor(room / 6.4) - 1;
+  const letters = Math.floor((room - 10) / 6.6);
   return name.length > letters ? `${name.slice(0, letters - 1)}…` : name;
 }

@@ -13,6 +13,8 @@ export interface Column<Row> {
   /** What is shown; the value when omitted. */
   readonly show?: (row: Row) => ComponentChildren;
   readonly isNumber?: boolean;
+  /** Only on wide screens. */
+  readonly isWide?: boolean;
   /** Hidden on narrow screens. */
   readonly isMinor?: boolean;
   /** Left out on a phone. */
@@ -130,7 +132,7 @@ export function Table<Row>({ caption, columns, rows, rowKey, rowClass, totals }:
 }
 
 function classOf<Row>(column: Column<Row>): string {
-  return [column.isNumber ? "num" : "", column.isMinor ? "minor" : "", column.isLeast ? "least" : ""].join(" ").trim();
+  return [column.isNumber ? "num" : "", column.isWide ? "wide" : "", column.isMinor ? "minor" : "", column.isLeast ? "least" : ""].join(" ").trim();
 }
 
 function compare(a: Cell, b: Cell): number {

@@ -140,7 +140,7 @@ function columnsOf(currency: string): Column<Row>[] {
     },
     { title: "Type", isLeast: true, value: (row) => row.asset.type, show: (row) => <>{TYPE_NAMES[row.asset.type] ?? row.asset.type}{row.asset.nodeType && <span class="faint"> {row.asset.nodeType}</span>}{row.asset.preemptible ? <span class="faint"> spot</span> : null}</> },
     { title: "Cluster", isLeast: true, value: (row) => row.asset.properties.cluster },
-    { title: "Provider id", isMinor: true, value: (row) => row.asset.properties.providerID, show: (row) => <span class="clip id" title={row.asset.properties.providerID}>{row.asset.properties.providerID ?? "–"}</span> },
+    { title: "Provider id", isWide: true, value: (row) => row.asset.properties.providerID, show: (row) => <span class="clip id" title={row.asset.properties.providerID}>{row.asset.properties.providerID ?? "–"}</span> },
     { title: "Found by", isMinor: true, hint: "The rule that found it on the bill", value: (row) => row.asset.matchRule, show: (row) => (row.asset.matchRule ? (RULES[row.asset.matchRule] ?? row.asset.matchRule) : <span class="warn-text">not on a bill</span>) },
     { title: "Estimate", isNumber: true, isMinor: true, value: (row) => row.asset.totalCost - row.adjustment, show: (row) => cost(row.asset.totalCost - row.adjustment, currency) },
     { title: "Adjustment", isNumber: true, value: (row) => row.adjustment, show: (row) => (!isNothing(row.adjustment) ? signedCost(row.adjustment, currency) : <span class="faint">–</span>) },

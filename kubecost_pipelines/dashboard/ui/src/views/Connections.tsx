@@ -11,7 +11,7 @@ import { Icon } from "../components/Icon";
 import { Panel } from "../components/Panel";
 import { saveTable } from "../components/Table";
 import { Failed, Loading } from "../components/states";
-import { addDays, ago, longDay, plural } from "../format";
+import { addDays, ago, longDay, plural, shortDay } from "../format";
 import type { Connection, Plan, Progress } from "../types";
 import { go, withChange } from "../url";
 
@@ -105,7 +105,10 @@ function Card({ connection, canOperate }: { connection: Connection; canOperate: 
       )}
       <Calendar days={connection.days} title={`Days of ${connection.title}`} />
       <footer>
-        <span class="faint">{connection.checked_at && `Checked ${ago(connection.checked_at)}`}</span>
+        <span class="faint">
+          {connection.checked_at && `Checked ${ago(connection.checked_at)}`}
+          {connection.since && tone !== "good" && `, so since ${shortDay(connection.since.slice(0, 10))}`}
+        </span>
         {canOperate && (
           <a class="button" href={withChange({ repair: connection.key })}>
             Repair or rebuild…<span class="sr"> {connection.title}</span>

@@ -166,7 +166,7 @@ function MonthPanel({ context }: { context: ViewProps["context"] }) {
       answers={[now, before]}
       isEmpty={rows.length === 0}
       onCsv={() => saveTable(`month-${month.start}`, columns, rows)}
-      query={`view=spend&by=cluster&window=${windowText({ start: previous.start, end: month.end })}`}
+      query={`view=months&window=${windowText(month)}&before=${windowText(sameDays)}`}
     >
       <Table
         caption="This month against the same days of last month"

@@ -126,7 +126,7 @@ export default function Workloads({ context, query, window }: ViewProps) {
 }
 
 function queryOf(kind: string, group: string, query: Query, words: string): string {
-  const filters = Object.fromEntries([...LADDER, "label"].filter((name) => query[name]).map((name) => [name, query[name] ?? ""]));
+  const filters = Object.fromEntries([...LADDER, "label", "idle"].filter((name) => query[name]).map((name) => [name, query[name] ?? ""]));
   return new URLSearchParams({ view: "workloads", kind, group, window: words, ...filters }).toString();
 }
 
