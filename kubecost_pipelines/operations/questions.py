@@ -151,10 +151,14 @@ def workloads(
         key, _, value = filters["label"].partition(":")
         where.append(f"{_label(key, dialect)} = {text(value)}")
     day = "date, " if kind == "daily" else ""
-    # Sharing it takes what each workload has of its cluster: the API does it.
-    apart = ", idle cost apart" if filters.get("idle") == "shared" else ""
+    # What of the idle cost some workloads bear takes what each has of its cluster: the API does it.
+    idle = ""
+    if filters.get("idle") == "shared":
+        idle = ", idle cost apart"
+    elif filters.keys() - {"cluster", "idle"} and filters.get("idle") != "hidden":
+        idle = ", without the idle cost that they would bear"
     return Question(
-        f"Cost of workloads by {group}, {window.in_words}{apart}",
+        f"Cost of workloads by {group}, {window.in_words}{idle}",
         ("reconciled_allocations",),
         f"""\
 SELECT {day}{named} AS name,

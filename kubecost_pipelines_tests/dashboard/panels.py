@@ -52,7 +52,7 @@ def figure(page: Page, title: str) -> str:
 
 def by_day(rows: Iterable[Row]) -> dict[tuple[str, str], float]:
     """Return (name, day) -> cost of a CSV with a column per day, without what is zero."""
-    found = {}
+    found: dict[tuple[str, str], float] = {}
     for row in rows:
         name, *days = row
         found |= {(row[name], day): float(row[day]) for day in days}

@@ -7,7 +7,6 @@ from typing import Any
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
-import duckdb
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
@@ -173,7 +172,12 @@ def test_the_overview_saves_and_queries_what_it_shows(page: Page) -> None:
         ("view=workloads", "What does each", "Which namespace", "namespace"),
         ("view=workloads&group=cluster&idle=hidden", "What does each", "Which cluster", "cluster"),
         ("view=workloads&group=label:team", "What does each", "Which label", "label_team"),
-        ("view=workloads&group=pod&cluster=prod-eks-1&namespace=checkout", "What does each", "Which pod", "pod"),
+        (
+            "view=workloads&group=pod&cluster=prod-eks-1&namespace=checkout&idle=hidden",
+            "What does each",
+            "Which pod",
+            "pod",
+        ),
         ("view=cloud", "What is billed", "Which service", "service"),
         ("view=cloud&group=accountID&metric=listCost&category=Compute", "What is billed", "Which account", "account"),
     ],

@@ -275,6 +275,22 @@ def test_a_query_gives_the_figures_on_both_engines(server: Server, athena: Athen
     assert [read(row) for row in by_athena] == [pytest.approx(row) for row in read_all(expected)]
 
 
+@pytest.mark.parametrize(
+    ("filters", "told"),
+    [
+        ({}, "2026-10-06"),
+        ({"cluster": "one"}, "2026-10-06"),
+        ({"idle": "shared"}, ", idle cost apart"),
+        ({"namespace": "web"}, ", without the idle cost that they would bear"),
+        ({"label": "team:shop"}, ", without the idle cost that they would bear"),
+        ({"namespace": "web", "idle": "hidden"}, "2026-10-06"),
+    ],
+)
+def test_a_query_says_what_it_does_with_idle_cost(server: Server, filters: dict[str, str], told: str) -> None:
+    shown = server.data("/dashboard/query", **of("workloads", group="pod", **filters))
+    assert shown["title"].endswith(told)
+
+
 def read_all(rows: list[tuple[Any, ...]]) -> list[list[Any]]:
     return [read(row) for row in rows]
 

@@ -2,8 +2,8 @@
 
 export type Cell = string | number | null | undefined;
 
-/** A spreadsheet runs text that begins with one of these; a quote before it keeps it text. */
-const FORMULA = /^[=+\-@\t\r]/;
+/** A spreadsheet runs text that begins with one of these, unless it is a number; a quote before it keeps it text. */
+const FORMULA = /^(?!-?\d+(\.\d+)?$)[=+\-@\t\r]/;
 
 function field(cell: Cell): string {
   if (cell === null || cell === undefined) return "";
