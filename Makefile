@@ -27,7 +27,7 @@ dev: .venv/ready ## Open Dagster and the dashboard: on your settings, or on the 
 	@$(BIN)/kubecost-pipelines dev $(DEMO)
 
 test: .venv/ready ## Run all tests
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: .venv/ready ## Format, lint, types, layers, and docs that match the code
 	$(BIN)/ruff format --check .

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from urllib.request import urlopen
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from kubecost_pipelines.demo.aws_bill import write_aws_bill
 from kubecost_pipelines_tests.dashboard import panels
@@ -266,42 +266,75 @@ def test_an_answer_that_does_not_come_is_said_and_asked_again(page: Page) -> Non
     expect(legend(page, "prod-eks-1").first).to_be_visible()
 
 
+def test_what_is_known_stays_while_the_rest_is_asked_for(page: Page) -> None:
+    held = list[Route]()
+    shown = page.locator(".panel").filter(has_text="What does each")
+    page.route("**/model/allocation*", lambda route: held.append(route))
+    page.goto(f"/?view=workloads&window={SETTLED}")
+    expect(shown.get_by_role("status").filter(has_text="Loading")).to_be_visible()
+    expect(shown).to_have_attribute("aria-busy", "true")
+    while held:
+        held.pop().continue_()
+    page.unroute("**/model/allocation*")
+    expect(legend(page, "checkout").first).to_be_visible()
+
+    page.route("**/model/allocation*", lambda route: held.append(route))
+    page.get_by_label("Group by").select_option("controller")
+    expect(shown.locator(".stale")).to_contain_text("checkout")
+
+    while held:
+        held.pop().continue_()
+    page.unroute("**/model/allocation*")
+    expect(page.get_by_text("18 by controller")).to_be_visible()
+    expect(shown.locator(".stale")).to_have_count(0)
+
+    # As after a repair, when every figure is asked again.
+    page.route("**/model/allocation*", lambda route: route.abort())
+    page.evaluate("dispatchEvent(new Event('answers-forgotten'))")
+    expect(shown.get_by_role("alert")).to_contain_text("Below is what was known before")
+    expect(page.get_by_text("18 by controller")).to_be_visible()
+
+
+def test_a_card_says_what_failed_since_when_and_the_cure(page: Page) -> None:
+    def fail(route: Route) -> None:
+        answer = route.fetch()
+        content = answer.json()
+        told = {
+            "status": "FAILED_CONNECTION",
+            "detail": "AccessDenied: User is not authorized to perform s3:ListBucket",
+            "cure": "Let the role list the bucket.",
+            "since": f"{DAYS[1]}T06:00:00Z",
+        }
+        next(one for one in content["data"]["connections"] if one["kind"] == "store").update(told)
+        route.fulfill(response=answer, json=content)
+
+    page.route("**/dashboard/connections*", fail)
+    show(page, "/?view=connections")
+
+    card = page.locator("article.card.bad")
+    expect(card).to_contain_text("Cannot connect")
+    expect(card).to_contain_text("AccessDenied: User is not authorized to perform s3:ListBucket")
+    expect(card).to_contain_text("What to do Let the role list the bucket.")
+    expect(card).to_contain_text(f"so since {DAYS[1].day} {DAYS[1]:%b}")
+    expect(page.get_by_text("1 bill needs attention.")).to_be_visible()
+    assert complaints(page) == []
+
+
 def test_days_without_data_are_said_to_be_empty(page: Page) -> None:
     page.goto("/?view=workloads&window=2020-01-01,2020-01-08")
 
     expect(page.get_by_text("No workload in these days").first).to_be_visible()
 
 
-FIRST_CHART = """
-addEventListener("DOMContentLoaded", () => {
-    const seen = new MutationObserver(() => {
-        if (!document.querySelector("main [role=group] svg rect, main [role=group] svg path")) return;
-        window.firstChart = performance.now();
-        seen.disconnect();
-    });
-    seen.observe(document, { subtree: true, childList: true });
-});
-"""
-"""Notes when the first chart is drawn, in milliseconds since the address was asked for."""
+def test_what_is_loaded_is_small(browser: Browser, demo: RunningDemo) -> None:
+    sizes = list[int]()
+    # Nothing is in the browser's cache.
+    with browser.new_context(viewport={"width": 1440, "height": 1000}, base_url=demo.dashboard) as context:
+        page = context.new_page()
+        page.on("requestfinished", lambda request: sizes.append(request.sizes()["responseBodySize"]))
+        show(page, "/")
 
-
-def test_what_is_loaded_is_small_and_the_first_chart_is_there_within_a_second(
-    browser: Browser, demo: RunningDemo
-) -> None:
-    sizes, drawn = list[int](), list[float]()
-    # Each with nothing in the browser's cache and days that nobody has asked for. The best counts: the machine has
-    # other work.
-    for days in (5, 4, 3):
-        with browser.new_context(viewport={"width": 1440, "height": 1000}, base_url=demo.dashboard) as context:
-            context.add_init_script(FIRST_CHART)
-            page = context.new_page()
-            page.on("requestfinished", lambda request: sizes.append(request.sizes()["responseBodySize"]))
-            page.goto(f"/?window={DAYS[-days]},{DAYS[-1]}")
-            expect(page.get_by_role("group", name="Cost per day by cluster").locator("svg")).to_be_visible()
-            drawn.append(page.evaluate("window.firstChart"))
-
-    assert sum(sizes) / 3 <= 400_000
-    assert min(drawn) <= 1000
+    assert 100_000 < sum(sizes) <= 400_000
 
 
 def test_a_repair_from_the_browser_runs_in_dagster_and_its_result_appears(page: Page, demo: RunningDemo) -> None:
