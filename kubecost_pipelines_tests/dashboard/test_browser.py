@@ -268,8 +268,12 @@ def test_an_answer_that_does_not_come_is_said_and_asked_again(page: Page) -> Non
 
 def test_what_is_known_stays_while_the_rest_is_asked_for(page: Page) -> None:
     held = list[Route]()
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
     shown = page.locator(".panel").filter(has_text="What does each")
-    page.route("**/model/allocation*", lambda route: held.append(route))
+    page.route("**/model/allocation*", hold)
     page.goto(f"/?view=workloads&window={SETTLED}")
     expect(shown.get_by_role("status").filter(has_text="Loading")).to_be_visible()
     expect(shown).to_have_attribute("aria-busy", "true")
@@ -278,7 +282,7 @@ def test_what_is_known_stays_while_the_rest_is_asked_for(page: Page) -> None:
     page.unroute("**/model/allocation*")
     expect(legend(page, "checkout").first).to_be_visible()
 
-    page.route("**/model/allocation*", lambda route: held.append(route))
+    page.route("**/model/allocation*", hold)
     page.get_by_label("Group by").select_option("controller")
     expect(shown.locator(".stale")).to_contain_text("checkout")
 
