@@ -5,13 +5,23 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 
 import click
 
 from kubecost_pipelines.clusters import ClusterClient, ClusterError
-from kubecost_pipelines.defs.export_gaps import Gap, find_gaps
-from kubecost_pipelines.defs.exporting import leave_pandas_out, rows_of_cluster, rows_of_lake, source_table
+from kubecost_pipelines.core.tables import ALLOCATIONS
+from kubecost_pipelines.defs.export_gaps import Gap, Survey, find_gaps
+from kubecost_pipelines.defs.exporting import (
+    DAY_CURE,
+    is_outdated,
+    leave_pandas_out,
+    rows_of_cluster,
+    rows_of_lake,
+    source_table,
+    state_in_lake,
+)
 from kubecost_pipelines.settings import ClusterSettings, ExportSettings, Settings, SettingsError, load_settings
 from kubecost_pipelines.settings.locations import locate
 from kubecost_pipelines.sinks import (
@@ -22,6 +32,7 @@ from kubecost_pipelines.sinks import (
     GlueCatalog,
     SourceRows,
     export_day,
+    in_file_words,
     open_bucket,
 )
 
@@ -66,17 +77,16 @@ def _export_cluster(settings: Settings, export: ExportSettings, cluster: Cluster
     """Export one cluster's gaps; one day that fails does not keep the others from it."""
     client, bucket = ClusterClient(cluster), open_bucket(export)
     index = ExportIndex.load(locate(settings.lake), cluster.name)
-    today = options.today or datetime.now(UTC).date()
-    try:
-        survey = find_gaps(client, export, bucket, index, today, force=options.force)
-    except (ClusterError, ExportError) as error:
-        click.echo(f"FAIL {cluster.name}  {error}")
-        return False
-    there = len(survey.days) - len(survey.gaps)
-    click.echo(f"{cluster.name}: the cluster has {len(survey.days)} days, the bucket {there} of them")
     done = []
     failed = 0
     with tempfile.TemporaryDirectory(prefix="kubecost-pipelines-", dir=settings.scratch) as scratch:
+        try:
+            survey = _survey(settings, export, client, bucket, index, options, Path(scratch))
+        except (ClusterError, ExportError) as error:
+            click.echo(f"FAIL {cluster.name}  {error}")
+            return False
+        there = len(survey.days) - len(survey.gaps)
+        click.echo(f"{cluster.name}: the cluster has {len(survey.days)} days, the bucket {there} of them")
         for gap in survey.gaps:
             if options.dry_run:
                 click.echo(f"     {gap.day}  {gap.why}")
@@ -94,6 +104,25 @@ def _export_cluster(settings: Settings, export: ExportSettings, cluster: Cluster
     return _register(settings, export, cluster, bucket, done) and not failed
 
 
+def _survey(
+    settings: Settings,
+    export: ExportSettings,
+    client: ClusterClient,
+    bucket: Bucket,
+    index: ExportIndex,
+    options: Options,
+    scratch: Path,
+) -> Survey:
+    """Find the gaps. What is exported from the lake is compared with the lake too: a bill may have moved it."""
+    today = options.today or datetime.now(UTC).date()
+    if export.source == "estimates":
+        return find_gaps(client, export, bucket, index, today, force=options.force)
+    from kubecost_pipelines.lake import Lake  # noqa: PLC0415 - Ibis takes a second
+
+    state_of = partial(state_in_lake, Lake(locate(settings.lake), scratch), client.cluster, export)
+    return find_gaps(client, export, bucket, index, today, force=options.force, state_of=state_of)
+
+
 def _in_words(exported: ExportedDay, cluster: ClusterSettings) -> str:
     manifest = exported.manifest
     return f"{manifest.rows} rows, {manifest.total_cost:,.2f} {cluster.currency}: {exported.files[-1].uri}"
@@ -102,7 +131,7 @@ def _in_words(exported: ExportedDay, cluster: ClusterSettings) -> str:
 def _export_gap(
     settings: Settings, export: ExportSettings, client: ClusterClient, bucket: Bucket, gap: Gap, scratch: Path
 ) -> ExportedDay:
-    with ExitStack() as opened:
+    with ExitStack() as opened, in_file_words(f"export {gap.day} of {client.cluster.name}", DAY_CURE):
         if export.source == "estimates":
             source = rows_of_cluster(client, export, gap.day, scratch)
         else:
@@ -116,8 +145,12 @@ def _reconciled(
     from kubecost_pipelines.lake import Lake, LakeError, open_engine  # noqa: PLC0415 - Ibis takes a second
 
     engine = opened.enter_context(open_engine(settings.memory_limit, scratch))
+    lake, name = Lake(locate(settings.lake), scratch), client.cluster.name
     try:
-        return rows_of_lake(Lake(locate(settings.lake), scratch), engine, client.cluster, export, gap.day)
+        collected = lake.describe(ALLOCATIONS, [name], gap.day)
+        if collected and is_outdated(collected, gap.cluster_total):
+            raise ExportError(f"the lake has what the cluster said before. Materialise allocations/{name} of that day.")
+        return rows_of_lake(lake, engine, client.cluster, export, gap.day)
     except LakeError as error:
         raise ExportError(str(error)) from error
 

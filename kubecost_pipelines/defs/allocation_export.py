@@ -6,13 +6,21 @@ import dagster as dg
 
 from kubecost_pipelines.core.exports.tables import ALLOCATION_EXPORT
 from kubecost_pipelines.defs.describing import asset_key, daily_asset, of_cluster
-from kubecost_pipelines.defs.exporting import rows_of_lake, source_table
+from kubecost_pipelines.defs.exporting import DAY_CURE, rows_of_lake, source_table
 from kubecost_pipelines.defs.reporting import Materialized, Report, as_table, window_of
 from kubecost_pipelines.defs.workbench import Tools, Workbench
 from kubecost_pipelines.lake import LakeError, Written
 from kubecost_pipelines.settings import ClusterSettings, ExportSettings, Settings
 from kubecost_pipelines.settings.locations import locate
-from kubecost_pipelines.sinks import Bucket, ExportedDay, ExportError, ExportIndex, export_day, open_bucket
+from kubecost_pipelines.sinks import (
+    Bucket,
+    ExportedDay,
+    ExportError,
+    ExportIndex,
+    export_day,
+    in_file_words,
+    open_bucket,
+)
 
 
 def build_allocation_export(
@@ -53,8 +61,9 @@ def build_allocation_export(
 
 
 def _export(tools: Tools, export: ExportSettings, cluster: ClusterSettings, bucket: Bucket, day: date) -> ExportedDay:
-    source = rows_of_lake(tools.lake, tools.engine, cluster, export, day)
-    return export_day(source, day, cluster, export, bucket, tools.scratch)
+    with in_file_words(f"export {day} of {cluster.name}", DAY_CURE):
+        source = rows_of_lake(tools.lake, tools.engine, cluster, export, day)
+        return export_day(source, day, cluster, export, bucket, tools.scratch)
 
 
 def _written(exported: ExportedDay) -> Written:

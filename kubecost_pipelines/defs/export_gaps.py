@@ -4,7 +4,7 @@ One question to the cluster for all days, and one listing per layout: no call pe
 neither Dagster nor the command line: both call it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from math import nan
@@ -13,7 +13,7 @@ from kubecost_pipelines.clusters import ClusterClient
 from kubecost_pipelines.core.exports.keys import Layout, days_of, listing_of
 from kubecost_pipelines.core.window import DAY
 from kubecost_pipelines.settings import ClusterSettings, ExportSettings
-from kubecost_pipelines.sinks import Bucket, ExportIndex, Manifest
+from kubecost_pipelines.sinks import Bucket, ExportError, ExportIndex, Manifest
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,13 @@ def find_gaps(
     today: date,
     *,
     force: bool = False,
+    state_of: Callable[[date], str] | None = None,
 ) -> Survey:
     """Compare what a cluster has with what its bucket has.
 
     A file that we did not write, such as one of the exporter before us, counts as complete: nobody knows better. Totals
-    that are not to be trusted (`verify_totals: false`) count for nothing.
+    that are not to be trusted (`verify_totals: false`) count for nothing. `state_of` returns the fingerprint of a day's
+    rows where they lie before they are exported, or "" where they are not there: a file of another state is a gap.
 
     Raises:
         ClusterError: the cluster does not say which days it has.
@@ -64,24 +66,27 @@ def find_gaps(
     for day, total in sorted(totals.items()):
         manifests = [layout.get(day, "missing") for layout in found]
         known = total if cluster.verify_totals else nan
-        if force or (why := _why(manifests, export, known)):
-            gaps.append(Gap(day, "forced" if force else why, known))
+        why = "forced" if force else _why(manifests, export, known)
+        if not why and state_of:
+            why = _why_other_rows(manifests, state_of, day)
+        if why:
+            gaps.append(Gap(day, why, known))
     return Survey(tuple(sorted(totals)), tuple(gaps))
 
 
 def _manifests(
     cluster: ClusterSettings, bucket: Bucket, index: ExportIndex, layout: Layout, first: date
-) -> dict[date, Manifest | None]:
+) -> dict[date, Manifest | ExportError | None]:
     listed = {one.key: one for one in bucket.list(*listing_of(layout, cluster.exported, cluster.name, first))}
     keys = days_of(layout, cluster.exported, cluster.name, listed)
     known = index.manifests(bucket, {key: listed[key] for key in keys.values()})
     return {day: known[key] for day, key in keys.items()}
 
 
-def _why(manifests: Sequence[Manifest | str | None], export: ExportSettings, total: float) -> str:
+def _why(manifests: Sequence[Manifest | ExportError | str | None], export: ExportSettings, total: float) -> str:
     for manifest in manifests:
-        if isinstance(manifest, str):
-            return manifest
+        if isinstance(manifest, str | ExportError):
+            return str(manifest)
         if manifest is None:
             continue
         if manifest.source != export.source:
@@ -89,3 +94,15 @@ def _why(manifests: Sequence[Manifest | str | None], export: ExportSettings, tot
         if not manifest.agrees_with(total):
             return f"the cluster says {total:.5f}, and said {manifest.cluster_total:.5f}"
     return ""
+
+
+def _why_other_rows(
+    manifests: Sequence[Manifest | ExportError | str | None], state_of: Callable[[date], str], day: date
+) -> str:
+    """Say that the lake has other rows than were exported; where it has none, there is nothing to export."""
+    try:
+        state = state_of(day)
+    except ExportError as error:
+        return str(error)
+    held = [manifest.fingerprint for manifest in manifests if isinstance(manifest, Manifest)]
+    return "the lake has it in another state" if state and any(one != state for one in held) else ""

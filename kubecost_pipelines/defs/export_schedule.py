@@ -14,12 +14,12 @@ from kubecost_pipelines.core.exports.tables import ALLOCATION_EXPORT, GLUE_PARTI
 from kubecost_pipelines.core.tables import ALLOCATIONS
 from kubecost_pipelines.defs.describing import asset_key
 from kubecost_pipelines.defs.export_gaps import Gap, find_gaps
-from kubecost_pipelines.defs.exporting import reported_total, source_table
+from kubecost_pipelines.defs.exporting import is_outdated, source_table
 from kubecost_pipelines.defs.requests import request_days, unfinished_run
 from kubecost_pipelines.defs.workbench import Tools, Workbench
 from kubecost_pipelines.settings import ClusterSettings, ExportSettings, Settings
 from kubecost_pipelines.settings.locations import locate
-from kubecost_pipelines.sinks import ExportError, ExportIndex, agree, open_bucket
+from kubecost_pipelines.sinks import ExportError, ExportIndex, open_bucket
 
 
 def build_export_schedule(
@@ -83,7 +83,7 @@ def _sort(
     restated, lacking = [], []
     for gap in gaps:
         written = tools.lake.describe(ALLOCATIONS, [cluster.name], gap.day)
-        if written and not agree(reported_total(written), gap.cluster_total, written.rows):
+        if written and is_outdated(written, gap.cluster_total):
             restated.append(gap.day)
         elif gap.day in held:
             lacking.append(gap.day)

@@ -19,10 +19,16 @@ import pyarrow.parquet as pq
 from kubecost_pipelines.clusters import ClusterClient
 from kubecost_pipelines.core.tables import ALLOCATIONS, RECONCILED_ALLOCATIONS, Table
 from kubecost_pipelines.settings import ClusterSettings, ExportSettings
-from kubecost_pipelines.sinks import ExportError, SourceRows
+from kubecost_pipelines.sinks import ExportError, SourceRows, agree, in_file_words
 
 if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
     from kubecost_pipelines.lake import Engine, Lake, Written
+
+
+DAY_CURE = "Make room in the scratch folder, or materialise that day of the lake again."
+"""What to do when the rows of a day cannot be read, or not be gathered before they are put into the bucket."""
 
 
 def source_table(export: ExportSettings) -> Table:
@@ -51,15 +57,32 @@ def rows_of_lake(
         table,
         lake.read_batches(table, key, day),
         reported_total(collected) if collected else nan,
-        fingerprint(known.rows, sorted(known.sums.items()), sorted(known.inputs.items())),
+        _state(known),
         float(known.sums[total]) if total in known.sums else None,
     )
     if export.aggregation == "container":
         return rows
-    from kubecost_pipelines.core.exports.aggregation import aggregate  # noqa: PLC0415 - Ibis takes a second
+    return replace(rows, batches=_summed(lake.read(table, key, [day], engine), table, export.aggregation))
 
-    summed = aggregate(lake.read(table, key, [day], engine), table, export.aggregation)
-    return replace(rows, batches=_in_shape(summed.to_pyarrow(), table))
+
+def state_in_lake(lake: "Lake", cluster: ClusterSettings, export: ExportSettings, day: date) -> str:
+    """Return the fingerprint of the rows that an export of a day would have; "" where the lake has none.
+
+    Raises:
+        ExportError: the day's file cannot be read.
+    """
+    with in_file_words(f"read {day} of {cluster.name} in the lake", "Materialise that day again."):
+        known = lake.describe(source_table(export), [cluster.name], day)
+    return _state(known) if known else ""
+
+
+def _state(known: "Written") -> str:
+    return fingerprint(known.rows, sorted(known.sums.items()), sorted(known.inputs.items()))
+
+
+def is_outdated(collected: "Written", cluster_total: float) -> bool:
+    """Say whether the cluster has restated a day of `allocations` since it was collected."""
+    return not agree(reported_total(collected), cluster_total, collected.rows)
 
 
 def reported_total(collected: "Written") -> float:
@@ -82,12 +105,10 @@ def rows_of_cluster(client: ClusterClient, export: ExportSettings, day: date, sc
     rows = SourceRows(ALLOCATIONS, _batches(file), total, fingerprint(fetched.rows, fetched.total_cost, total), total)
     if export.aggregation == "container":
         return rows
-    from kubecost_pipelines.core.exports.aggregation import aggregate  # noqa: PLC0415 - as above
-    from kubecost_pipelines.lake import open_engine  # noqa: PLC0415
+    from kubecost_pipelines.lake import open_engine  # noqa: PLC0415 - Ibis takes a second
 
     with open_engine("400MB", scratch) as engine:
-        summed = aggregate(engine.read_parquet(file), ALLOCATIONS, export.aggregation).to_pyarrow()
-    return replace(rows, batches=_in_shape(summed, ALLOCATIONS))
+        return replace(rows, batches=_summed(engine.read_parquet(file), ALLOCATIONS, export.aggregation))
 
 
 class _WithoutPandas(MetaPathFinder):
@@ -116,5 +137,13 @@ def _batches(file: Path) -> Iterator[pa.RecordBatch]:
         yield from opened.iter_batches(16_384, use_threads=False)
 
 
-def _in_shape(rows: pa.Table, table: Table) -> list[pa.RecordBatch]:
-    return rows.cast(table.arrow_schema()).to_batches(16_384)
+def _summed(rows: "ir.Table", table: Table, by: str) -> list[pa.RecordBatch]:
+    import duckdb  # noqa: PLC0415 - as Ibis
+
+    from kubecost_pipelines.core.exports.aggregation import aggregate  # noqa: PLC0415
+
+    try:
+        summed: pa.Table = aggregate(rows, table, by).to_pyarrow()
+    except duckdb.Error as error:
+        raise ExportError(f"sum {table.name} by {by}: {error}. Materialise that day again.") from error
+    return summed.cast(table.arrow_schema()).to_batches(16_384)

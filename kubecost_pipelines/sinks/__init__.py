@@ -4,7 +4,7 @@ A file is there whole or not at all, and says of itself what it holds.
 """
 
 from kubecost_pipelines.sinks.buckets import Bucket, open_bucket
-from kubecost_pipelines.sinks.errors import ExportError
+from kubecost_pipelines.sinks.errors import ExportError, in_file_words
 from kubecost_pipelines.sinks.exporter import ExportedDay, ExportedFile, SourceRows, export_day
 from kubecost_pipelines.sinks.glue import GlueCatalog, Registered
 from kubecost_pipelines.sinks.index import ExportIndex
@@ -22,5 +22,6 @@ __all__ = [
     "SourceRows",
     "agree",
     "export_day",
+    "in_file_words",
     "open_bucket",
 ]

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from kubecost_pipelines.aws import open_client, open_session
 from kubecost_pipelines.settings import AwsIdentitySettings, ExportSettings
-from kubecost_pipelines.sinks.errors import in_aws_words
+from kubecost_pipelines.sinks.errors import in_aws_words, in_file_words
 from kubecost_pipelines.sinks.manifest import Manifest
 
 _RETRIES: Any = {"mode": "standard", "max_attempts": 6}
@@ -39,7 +39,11 @@ class Bucket(Protocol):
         ...
 
     def describe(self, key: str) -> Manifest | None:
-        """Return what the file says of itself; None where it is missing or not ours."""
+        """Return what the file says of itself; None where it is missing or not ours.
+
+        Raises:
+            ExportError: it cannot be read.
+        """
         ...
 
     def list(self, prefix: str, after: str) -> list[Listed]:
@@ -114,31 +118,36 @@ class FolderBucket:
         return f"file://{self._folder / key}"
 
     def put(self, key: str, file: Path, manifest: Manifest) -> str:  # noqa: ARG002 - it is in the footer
-        target = self._folder / key
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.parent / f".{uuid4().hex}.tmp"
-        try:
-            with file.open("rb") as source, temporary.open("wb") as sink:
-                while chunk := source.read(8 << 20):
-                    sink.write(chunk)
-                sink.flush()
-                os.fsync(sink.fileno())
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
-        return _tag(target)
+        with in_file_words(f"write {self.uri(key)}", "Make room there, or correct `export.location`."):
+            return _replace(self._folder / key, file)
 
     def describe(self, key: str) -> Manifest | None:
-        try:
-            footer: Mapping[bytes, bytes] = pq.read_metadata(self._folder / key).metadata or {}
-        except FileNotFoundError:
-            return None
+        with in_file_words(f"read {self.uri(key)}", "It is written anew."):
+            try:
+                footer: Mapping[bytes, bytes] = pq.read_metadata(self._folder / key).metadata or {}
+            except FileNotFoundError:
+                return None
         return Manifest.from_metadata({name.decode(): value.decode() for name, value in footer.items()})
 
     def list(self, prefix: str, after: str) -> list[Listed]:
         files = (self._folder / prefix).rglob("*.parquet")
         keys = sorted(file.relative_to(self._folder).as_posix() for file in files)
         return [Listed(key, _tag(self._folder / key)) for key in keys if key > after]
+
+
+def _replace(target: Path, file: Path) -> str:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.parent / f".{uuid4().hex}.tmp"
+    try:
+        with file.open("rb") as source, temporary.open("wb") as sink:
+            while chunk := source.read(8 << 20):
+                sink.write(chunk)
+            sink.flush()
+            os.fsync(sink.fileno())
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return _tag(target)
 
 
 def _tag(file: Path) -> str:

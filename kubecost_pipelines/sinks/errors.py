@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pyarrow as pa
+
 from kubecost_pipelines.aws import AwsError
 
 _CURES = {
@@ -17,6 +19,15 @@ _CURES = {
 
 class ExportError(Exception):
     """A day cannot be exported. The message ends with the cure, and holds no secret."""
+
+
+@contextmanager
+def in_file_words(what: str, cure: str) -> Iterator[None]:
+    """Tell an error of a disk, or of a file on it, as ours: what was tried, what went wrong, and what to do."""
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        raise ExportError(f"{what}: {error}. {cure}") from error
 
 
 @contextmanager

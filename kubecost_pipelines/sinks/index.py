@@ -13,6 +13,7 @@ from uuid import uuid4
 
 from kubecost_pipelines.settings.locations import Location
 from kubecost_pipelines.sinks.buckets import Bucket, Listed
+from kubecost_pipelines.sinks.errors import ExportError
 from kubecost_pipelines.sinks.exporter import ExportedDay
 from kubecost_pipelines.sinks.manifest import Manifest
 
@@ -24,6 +25,7 @@ class ExportIndex:
     lake: Location
     cluster: str
     _entries: dict[str, Any] = field(default_factory=dict)
+    _is_changed: bool = False
 
     @classmethod
     def load(cls, lake: Location, cluster: str) -> "ExportIndex":
@@ -36,25 +38,35 @@ class ExportIndex:
             index._entries = {}
         return index
 
-    def manifests(self, bucket: Bucket, files: Mapping[str, Listed]) -> dict[str, Manifest | None]:
-        """Return what each file says of itself; asks the bucket for those that have changed since."""
-        found = {}
+    def manifests(self, bucket: Bucket, files: Mapping[str, Listed]) -> dict[str, Manifest | ExportError | None]:
+        """Return what each file says of itself, or why it cannot; asks the bucket for those that have changed since."""
+        found: dict[str, Manifest | ExportError | None] = {}
         for key, listed in files.items():
             entry = self._entries.get(bucket.uri(key))
             if not entry or entry["tag"] != listed.tag:
-                manifest = bucket.describe(key)
+                try:
+                    manifest = bucket.describe(key)
+                except ExportError as error:
+                    found[key] = error
+                    continue
                 entry = {"tag": listed.tag, "metadata": manifest.as_metadata() if manifest else {}}
-                self._entries[bucket.uri(key)] = entry
+                self._remember(bucket.uri(key), entry)
             found[key] = Manifest.from_metadata(entry["metadata"])
         return found
 
     def add(self, exported: ExportedDay) -> None:
         """Take down what was exported."""
         for file in exported.files:
-            self._entries[file.uri] = {"tag": file.tag, "metadata": file.manifest.as_metadata()}
+            self._remember(file.uri, {"tag": file.tag, "metadata": file.manifest.as_metadata()})
+
+    def _remember(self, uri: str, entry: Mapping[str, Any]) -> None:
+        self._entries[uri] = entry
+        self._is_changed = True
 
     def save(self) -> None:
-        """Write it, in one step."""
+        """Write it, in one step, unless it says what it said."""
+        if not self._is_changed:
+            return
         content = json.dumps(self._entries, indent=0, sort_keys=True).encode()
         if not self.lake.is_local:
             with self.lake.filesystem.open_output_stream(self._path) as sink:

@@ -103,7 +103,8 @@ def settings_of(cluster: Days, folder: Path, **changed: Any) -> dict[str, Any]:
         "export": {"location": (folder / "out").as_uri(), "source": "estimates"},
     }  # fmt: skip
     for name, value in changed.items():
-        place = settings["clusters"][0] if name in ("name", "retention_days", "flavour") else settings["export"]
+        own = settings if name == "lake" else settings["export"]
+        place = settings["clusters"][0] if name in ("name", "retention_days", "flavour") else own
         place[name] = value
     return settings
 

@@ -1,7 +1,7 @@
 """Gaps: what a cluster has and its bucket lacks, by name, by day and by total."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from kubecost_pipelines_tests.exports.test_faults import DAYS, TODAY, Days, a_day, cluster, files, run
+from kubecost_pipelines_tests.s3 import S3Server
 
 __all__ = ["cluster", "run"]  # fixtures
 Run = Callable[..., int]
@@ -47,6 +48,69 @@ def test_without_a_gap_the_cluster_is_asked_once(cluster: Days, run: Run, tmp_pa
     assert run(flavour="auto") == 0
 
     assert {route: len(queries) for route, queries in cluster.asked.items()} == {"/model/allocation?total": 1}
+
+
+@pytest.mark.parametrize("layout", ["drop_in", "native"])
+def test_without_a_gap_a_bucket_and_a_lake_are_asked_three_times(
+    cluster: Days, run: Run, s3: S3Server, bucket: str, monkeypatch: pytest.MonkeyPatch, layout: str
+) -> None:
+    environment = {"AWS_ENDPOINT_URL": s3.endpoint, "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}
+    for name, value in {**environment, "AWS_REGION": "us-east-1"}.items():
+        monkeypatch.setenv(name, value)
+    places = {"lake": f"s3://{bucket}/lake", "location": f"s3://{bucket}/out", "layouts": [layout]}
+    fill(cluster)
+    assert run(**places) == 0
+
+    with s3.recorded() as methods:
+        assert run(**places) == 0
+
+    # One listing; the index beside the lake, which Arrow asks for its size first.
+    assert sorted(methods) == ["GET", "GET", "HEAD"]
+
+
+@pytest.mark.parametrize("table", ["allocations", "volumes", "load_balancers"])
+def test_each_file_of_our_own_layout_comes_back(cluster: Days, run: Run, tmp_path: Path, table: str) -> None:
+    assert run(layouts=["native"]) == 0
+    lost = tmp_path / f"out/cluster=prod/date=2026-10-04/{table}/{table}.parquet"
+    lost.unlink()
+    cluster.asked.clear()
+
+    assert run(layouts=["native"]) == 0
+
+    assert asked(cluster) == ["2026-10-04"]
+    assert lost.exists()
+
+
+def test_a_file_that_cannot_be_read_is_written_anew_and_no_other(
+    cluster: Days, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run() == 0
+    [half] = (tmp_path / "out").rglob("2026-10-03*")
+    half.write_bytes(half.read_bytes()[:500])
+    cluster.asked.clear()
+
+    assert run() == 0
+
+    assert asked(cluster) == ["2026-10-03"]
+    assert files(tmp_path) == {"02": 4, "03": 4, "04": 4, "05": 4}
+    assert "It is written anew." in capsys.readouterr().out
+
+
+def test_a_day_that_has_no_room_fails_alone(
+    cluster: Days, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # A file where the folder of September should be.
+    cluster.days = {day: a_day(day) for day in (date(2026, 9, 30), *DAYS)}
+    blocked = tmp_path / "out/account_id=111122223333/region=eu-west-3/year=2026/month=09"
+    blocked.parent.mkdir(parents=True)
+    blocked.write_text("")
+
+    assert run() == 1
+
+    printed = capsys.readouterr().out
+    assert "FAIL 2026-09-30" in printed
+    assert "Make room there, or correct `export.location`." in printed
+    assert printed.count("ok  ") == 4
 
 
 def test_a_day_whose_total_has_changed_is_collected_again(

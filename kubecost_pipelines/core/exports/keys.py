@@ -6,6 +6,7 @@ from datetime import date
 from typing import Literal
 
 from kubecost_pipelines.core.exports.identity import ExportedCluster
+from kubecost_pipelines.core.exports.native import CHILDREN
 
 Layout = Literal["drop_in", "native"]
 
@@ -47,7 +48,7 @@ def listing_of(layout: Layout, cluster: ExportedCluster, name: str, first: date)
 def days_of(layout: Layout, cluster: ExportedCluster, name: str, keys: Iterable[str]) -> dict[date, str]:
     """Return the days whose file is among the keys: of exactly this cluster, never of one whose name is similar.
 
-    A native day is there when its last written file is: the one of the allocations.
+    A native day is there when the files of all of its tables are; its key is that of the allocations.
     """
     form = (
         rf"cluster={re.escape(name)}/date=(\d{{4}}-\d\d-\d\d)/allocations/allocations\.parquet"
@@ -55,5 +56,9 @@ def days_of(layout: Layout, cluster: ExportedCluster, name: str, keys: Iterable[
         else rf"account_id={re.escape(cluster.account)}/region={re.escape(cluster.region)}/year=\d{{4}}/month=\d\d/"
         rf"(\d{{4}}-\d\d-\d\d)_{re.escape(cluster.name)}\.snappy\.parquet"
     )
-    found = ((re.fullmatch(form, key), key) for key in keys)
-    return {date.fromisoformat(match[1]): key for match, key in found if match}
+    there = set(keys)
+    found = ((re.fullmatch(form, key), key) for key in there)
+    days = {date.fromisoformat(match[1]): key for match, key in found if match}
+    if layout == "drop_in":
+        return days
+    return {day: key for day, key in days.items() if there.issuperset(native_key(name, day, one) for one in CHILDREN)}
