@@ -96,6 +96,19 @@ def test_a_day_that_the_cluster_no_longer_keeps_is_left_alone_and_one_that_is_no
         assert key(1) not in keys(s3, bucket)
 
 
+def test_a_day_of_the_lake_that_cannot_be_read_fails_alone(
+    tmp_path: Path, s3: S3Server, bucket: str, replay: Replay
+) -> None:
+    with exporting(tmp_path, s3, bucket, replay) as living:
+        assert living.materialize(ALLOCATIONS, days=("2026-10-01", "2026-10-03")).success
+        [half] = tmp_path.rglob("allocations/prod-eks-1/date=2026-10-02/*.parquet")
+        half.write_bytes(half.read_bytes()[:500])
+
+        assert not living.materialize(EXPORT, days=("2026-10-01", "2026-10-03")).success
+
+        assert keys(s3, bucket) == [key(1), key(3)]
+
+
 def test_a_cluster_that_is_down_is_a_skipped_tick_that_says_so(
     tmp_path: Path, s3: S3Server, bucket: str, replay: Replay
 ) -> None:

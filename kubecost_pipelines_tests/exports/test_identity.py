@@ -77,15 +77,8 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_the_policy_of_a_cluster_allows_its_days_and_a_neighbours_is_403(guarded: S3Server, file: Path) -> None:
-    s3, iam = guarded.client(), _client(guarded, "iam")
-    s3.create_bucket(Bucket="costs")
-    policy = policy_of(cluster(), export(guarded), "123456789012")
-    iam.create_user(UserName="prod")
-    iam.put_user_policy(UserName="prod", PolicyName="export", PolicyDocument=json.dumps(policy))
-    key = iam.create_access_key(UserName="prod")["AccessKey"]
-    _tell(guarded, "reset-auth", "0")
-    mine = {"access_key_id": key["AccessKeyId"], "secret_access_key": key["SecretAccessKey"]}
-    bucket = open_bucket(export(guarded, **mine))
+    guarded.client().create_bucket(Bucket="costs")
+    bucket = open_bucket(export(guarded, **_key_of(guarded, policy_of(cluster(), export(guarded), "123456789012"))))
 
     for allowed in (KEY.format("prod"), "cluster=prod/date=2026-10-05/allocations/allocations.parquet"):
         bucket.put(allowed, file, MANIFEST)
@@ -97,6 +90,37 @@ def test_the_policy_of_a_cluster_allows_its_days_and_a_neighbours_is_403(guarded
     ):
         with pytest.raises(ExportError, match=r"AccessDenied|Forbidden.*iam-policy"):
             bucket.put(refused, file, MANIFEST)
+
+
+def test_a_day_that_the_bucket_refuses_fails_alone(guarded: S3Server, file: Path) -> None:
+    guarded.client().create_bucket(Bucket="costs")
+    policy: Any = policy_of(cluster(), export(guarded), "123456789012")
+    policy["Statement"].append(
+        {"Effect": "Deny", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::costs/*/2026-10-04_prod*"}
+    )
+    bucket = open_bucket(export(guarded, **_key_of(guarded, policy)))
+    days = [KEY.replace("2026-10-05", f"2026-10-0{day}").format("prod") for day in (3, 4, 5)]
+
+    refused = list[str]()
+    for day in days:
+        try:
+            bucket.put(day, file, MANIFEST)
+        except ExportError as error:
+            refused.append(str(error))
+
+    assert len(refused) == 1
+    assert days[1] in refused[0]
+    assert [one.key for one in bucket.list("account_id=111122223333/region=eu-west-3/", "")] == [days[0], days[2]]
+
+
+def _key_of(server: S3Server, policy: dict[str, Any]) -> dict[str, str]:
+    """Return the key of a user who may do what the policy says, enforced from now on."""
+    iam = _client(server, "iam")
+    iam.create_user(UserName="prod")
+    iam.put_user_policy(UserName="prod", PolicyName="export", PolicyDocument=json.dumps(policy))
+    key = iam.create_access_key(UserName="prod")["AccessKey"]
+    _tell(server, "reset-auth", "0")
+    return {"access_key_id": key["AccessKeyId"], "secret_access_key": key["SecretAccessKey"]}
 
 
 def test_the_policy_names_one_character_for_each_of_the_day_and_lists_by_prefix(guarded: S3Server) -> None:
