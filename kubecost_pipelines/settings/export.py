@@ -57,9 +57,10 @@ class GlueSettings(Part):
     region: str | None = Field(None, description="Region of the catalog; the export's when omitted.")
     catalog_id: str | None = Field(None, description="Account of the catalog; the identity's own when omitted.")
     workgroup: str = Field("primary", description="Workgroup of Athena for the check of what it sees.")
-    results: Annotated[str, StringConstraints(pattern=r"^s3://[^/]")] | None = Field(
+    results: Annotated[str, StringConstraints(pattern=r"^s3://[^/]+/[^/]")] | None = Field(
         None,
-        description="Where Athena may write the answers of that check, `s3://…`; else the workgroup's place.",
+        description="Folder into which Athena may write the answers of that check, `s3://bucket/folder/`; else the "
+        "workgroup's place.",
     )
     verify: bool = Field(
         True, description="Count each day in Athena after its export and compare: one small query for each file."

@@ -4,20 +4,23 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
+import boto3
 import botocore.credentials
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from botocore.exceptions import ClientError
+from pydantic import ValidationError
 
 from kubecost_pipelines.aws import open_client, open_session
 from kubecost_pipelines.cli.iam_policy import policy_of
-from kubecost_pipelines.settings import AwsIdentitySettings, ClusterSettings, ExportSettings
+from kubecost_pipelines.settings import AwsIdentitySettings, ClusterSettings, ExportSettings, GlueSettings
 from kubecost_pipelines.sinks import ExportError, Manifest, open_bucket
 from kubecost_pipelines_tests.s3 import S3Server, serve_s3
 
@@ -48,10 +51,12 @@ def _tell(server: S3Server, what: str, body: str) -> None:
 
 
 def _client(server: S3Server, service: str) -> Any:
-    import boto3
+    return _as(server, service, {"access_key_id": "k", "secret_access_key": "s"})
 
-    key: dict[str, Any] = {"aws_access_key_id": "k", "aws_secret_access_key": "s", "region_name": "eu-west-3"}
-    return boto3.client(service, endpoint_url=server.endpoint, **key)  # type: ignore[call-overload]
+
+def _as(server: S3Server, service: str, key: Mapping[str, str]) -> Any:
+    plain: dict[str, Any] = {f"aws_{name}": value for name, value in key.items()}
+    return boto3.client(service, endpoint_url=server.endpoint, region_name="eu-west-3", **plain)  # type: ignore[call-overload]
 
 
 def cluster(name: str = "prod") -> ClusterSettings:
@@ -136,6 +141,64 @@ def test_the_policy_names_one_character_for_each_of_the_day_and_lists_by_prefix(
     ]
     prefixes = ["exports/account_id=111122223333/region=eu-west-3/*", "exports/cluster=prod/*"]
     assert listing["Condition"] == {"StringLike": {"s3:prefix": prefixes}}
+
+
+def test_the_policy_lets_answers_be_written_to_their_folder_alone(guarded: S3Server, file: Path) -> None:
+    guarded.client().create_bucket(Bucket="costs")
+    settings = export(guarded)
+    settings = settings.model_copy(
+        update={"glue": GlueSettings.model_validate({"database": "costs", "results": "s3://costs/answers"})}
+    )
+    s3 = _as(guarded, "s3", _key_of(guarded, policy_of(cluster(), settings, "123456789012")))
+
+    s3.put_object(Bucket="costs", Key="answers/1.csv", Body=b"1")
+    for other in ("answers-of-others/1.csv", "1.csv"):
+        with pytest.raises(ClientError, match=r"AccessDenied|Forbidden"):
+            s3.put_object(Bucket="costs", Key=other, Body=b"1")
+    with pytest.raises(ValidationError, match="results"):
+        GlueSettings.model_validate({"database": "costs", "results": "s3://costs"})
+
+
+def test_the_policy_lets_a_table_be_read_and_not_be_dropped_and_no_secret_but_its_own(guarded: S3Server) -> None:
+    """The server knows actions; of what they are allowed is in the document."""
+    secrets, glue = _client(guarded, "secretsmanager"), _client(guarded, "glue")
+    arn = secrets.create_secret(Name="ca-of-prod", SecretString="ca")["ARN"]
+    glue.create_database(DatabaseInput={"Name": "costs"})
+    glue.create_table(DatabaseName="costs", TableInput={"Name": "kubecost_table"})
+    with_secret = ClusterSettings.model_validate({**cluster().model_dump(exclude_unset=True), "ca_secret": {"id": arn}})
+    policy: Any = policy_of(with_secret, export(guarded), "123456789012")
+    key = _key_of(guarded, policy)
+    secrets, glue = (_as(guarded, service, key) for service in ("secretsmanager", "glue"))
+
+    assert secrets.get_secret_value(SecretId=arn)["SecretString"] == "ca"
+    assert glue.get_table(DatabaseName="costs", Name="kubecost_table")["Table"]["Name"] == "kubecost_table"
+    with pytest.raises(ClientError, match="AccessDenied"):
+        glue.delete_table(DatabaseName="costs", Name="kubecost_table")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        secrets.put_secret_value(SecretId=arn, SecretString="mine")
+
+    allowed = {one["Sid"]: one["Resource"] for one in policy["Statement"]}
+    here = "arn:aws:glue:eu-west-3:123456789012"
+    assert allowed["ReadItsAuthority"] == [arn]
+    assert allowed["RegisterItsPartitions"] == [
+        f"{here}:catalog",
+        f"{here}:database/costs",
+        f"{here}:table/costs/kubecost_table",
+        f"{here}:table/costs/allocations",
+        f"{here}:table/costs/allocations_*",
+    ]
+
+
+def test_without_a_secret_and_a_catalog_the_policy_allows_neither(guarded: S3Server) -> None:
+    secrets = _client(guarded, "secretsmanager")
+    secrets.create_secret(Name="ca-of-prod", SecretString="ca")
+    settings = export(guarded).model_copy(update={"glue": None})
+    key = _key_of(guarded, policy_of(cluster(), settings, "123456789012"))
+
+    with pytest.raises(ClientError, match="AccessDenied"):
+        _as(guarded, "secretsmanager", key).get_secret_value(SecretId="ca-of-prod")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        _as(guarded, "glue", key).get_table(DatabaseName="costs", Name="kubecost_table")
 
 
 def test_roles_are_assumed_one_after_the_other_with_the_external_id(guarded: S3Server) -> None:

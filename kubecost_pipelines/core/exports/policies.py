@@ -41,7 +41,7 @@ class GluePolicy:
     tables: tuple[str, ...]
     workgroup: str
     results: str | None = None
-    """Bucket and prefix of the answers, without `s3://`."""
+    """Bucket and folder of the answers, without `s3://`."""
 
     def statements(self) -> list[dict[str, Any]]:
         """Return what may be done with them."""
@@ -58,7 +58,7 @@ class GluePolicy:
         ]
         if self.results:
             bucket, _, prefix = self.results.partition("/")
-            place = [f"{aws}:s3:::{bucket}", f"{aws}:s3:::{bucket}/{prefix}*"]
+            place = [f"{aws}:s3:::{bucket}", f"{aws}:s3:::{bucket}/{prefix.rstrip('/')}/*"]
             found.append(_allow("KeepAnswers", ["s3:GetBucketLocation", "s3:PutObject", "s3:GetObject"], place))
         return found
 
