@@ -210,10 +210,7 @@ class GlueCatalog:
                 f"AWS Glue: {self._glue.database}.{table.name} is partitioned by {', '.join(keys) or 'nothing'}, the "
                 f"files by {', '.join(table.partition_keys)}. Give `export.glue` another table name."
             )
-        columns = known["StorageDescriptor"]["Columns"]
-        names = {column["Name"].lower() for column in columns}
-        missing = [{"Name": name, "Type": type_} for name, type_ in table.columns if name not in names]
-        columns.extend(missing)
+        is_widened = _widen(known["StorageDescriptor"]["Columns"], table.columns)
         parameters = known.setdefault("Parameters", {})
         changed = {
             name: value
@@ -221,7 +218,7 @@ class GlueCatalog:
             if name.startswith(("projection.", "storage.")) and parameters.get(name) != value
         }
         parameters.update(changed)
-        return bool(missing or changed)
+        return is_widened or bool(changed)
 
     def _table_input(self, table: GlueTable) -> dict[str, Any]:
         return {
@@ -259,15 +256,20 @@ class GlueCatalog:
     def _settle(
         self, table: GlueTable, values: tuple[str, ...], place: str, wanted: dict[str, Any], detail: dict[str, str]
     ) -> str:
-        """Leave a partition that is there already where it is right, and move it where it is not."""
+        """Leave a partition that is there already as it is, but for its place and for columns that it lacks."""
         if detail.get("ErrorCode") != "AlreadyExistsException":
             raise ExportError(f"AWS Glue: {table.name} {values}: {detail.get('ErrorMessage', detail)}. Run again.")
         name = {"DatabaseName": self._glue.database, "TableName": table.name, **self._where}
         known = self._catalog.get_partition(PartitionValues=list(values), **name)["Partition"]
-        if known["StorageDescriptor"].get("Location", "").rstrip("/") == place.rstrip("/"):
+        if known["StorageDescriptor"].get("Location", "").rstrip("/") != place.rstrip("/"):
+            self._catalog.update_partition(PartitionValueList=list(values), PartitionInput=wanted, **name)
+            return "moved"
+        columns = known["StorageDescriptor"]["Columns"]
+        if not _widen(columns, [(one["Name"], one["Type"]) for one in wanted["StorageDescriptor"]["Columns"]]):
             return "unchanged"
-        self._catalog.update_partition(PartitionValueList=list(values), PartitionInput=wanted, **name)
-        return "moved"
+        widened = {part: known[part] for part in ("Values", "StorageDescriptor", "Parameters") if part in known}
+        self._catalog.update_partition(PartitionValueList=list(values), PartitionInput=widened, **name)
+        return "widened"
 
     def _drop_in_projection(self) -> dict[str, str]:
         who = [cluster.exported for cluster in self._clusters]
@@ -303,6 +305,14 @@ class GlueCatalog:
 
 def _storage(columns: Iterable[tuple[str, str]], location: str) -> dict[str, Any]:
     return {"Columns": [{"Name": name, "Type": type_} for name, type_ in columns], "Location": location, **_FORMAT}
+
+
+def _widen(columns: list[dict[str, str]], wanted: Iterable[tuple[str, str]]) -> bool:
+    """Add the columns that are missing, at the end; say whether there were any."""
+    names = {column["Name"].lower() for column in columns}
+    missing = [{"Name": name, "Type": type_} for name, type_ in wanted if name.lower() not in names]
+    columns.extend(missing)
+    return bool(missing)
 
 
 def _enum(values: Iterable[str]) -> dict[str, str]:

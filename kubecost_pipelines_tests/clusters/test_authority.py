@@ -36,17 +36,35 @@ def encrypted(folder: Path) -> ApiServer:
     return server
 
 
-def connect(server: ApiServer, s3: S3Server, secret: str) -> ClusterClient:
+def by_secret(s3: S3Server, secret: str) -> dict[str, Any]:
     identity = {"endpoint": s3.endpoint, "region": "us-east-1", "access_key_id": "k", "secret_access_key": "s"}
+    return {"ca_secret": {"id": secret, **identity}}
+
+
+def connect(server: ApiServer, **authority: Any) -> ClusterClient:
     settings: dict[str, Any] = {
         "name": "prod",
         "endpoint": server.endpoint.replace("http:", "https:"),
         "flavour": "kubecost",
         "verify_totals": False,
         "max_attempts": 1,
-        "ca_secret": {"id": secret, **identity},
+        **authority,
     }
     return ClusterClient(ClusterSettings.model_validate(settings))
+
+
+def test_its_authority_comes_from_a_file_and_without_it_the_cluster_is_not_trusted(
+    authority: Path, tmp_path: Path
+) -> None:
+    before = dict(os.environ)
+
+    with serving(encrypted(authority)) as server:
+        fetched = connect(server, ca_file=str(authority / "ca.pem")).fetch_allocations(DAY, tmp_path / "day.parquet")
+        with pytest.raises(ClusterError, match=r"certificate verify failed"):
+            connect(server).fetch_allocations(DAY, tmp_path / "day.parquet")
+
+    assert fetched.rows == 1
+    assert dict(os.environ) == before
 
 
 def test_its_authority_comes_from_a_secret_and_the_environment_stays_as_it_is(
@@ -63,11 +81,11 @@ def test_its_authority_comes_from_a_secret_and_the_environment_stays_as_it_is(
     before = dict(os.environ)
 
     with serving(encrypted(authority)) as server:
-        fetched = connect(server, s3, "kubecost-ca").fetch_allocations(DAY, tmp_path / "day.parquet")
+        fetched = connect(server, **by_secret(s3, "kubecost-ca")).fetch_allocations(DAY, tmp_path / "day.parquet")
         with pytest.raises(ClusterError, match="holds no PEM certificate"):
-            connect(server, s3, "not-a-ca").fetch_allocations(DAY, tmp_path / "day.parquet")
+            connect(server, **by_secret(s3, "not-a-ca")).fetch_allocations(DAY, tmp_path / "day.parquet")
         with pytest.raises(ClusterError, match=r"gone: .*Check its name and region"):
-            connect(server, s3, "gone").fetch_allocations(DAY, tmp_path / "day.parquet")
+            connect(server, **by_secret(s3, "gone")).fetch_allocations(DAY, tmp_path / "day.parquet")
 
     assert fetched.rows == 1
     assert dict(os.environ) == before

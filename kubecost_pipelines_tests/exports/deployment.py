@@ -17,7 +17,7 @@ FOLDER = "account_id=111122223333/region=us-east-1/year=2026/month=10"
 
 def cluster(replay: Replay, **options: Any) -> ClusterSettings:
     plain: dict[str, Any] = {"endpoint": replay.endpoint, "provider": "aws", "cluster_id": ARN, "flavour": "kubecost"}
-    return ClusterSettings(name="prod-eks-1", max_attempts=1, **(plain | options))
+    return ClusterSettings(**({"name": "prod-eks-1", "max_attempts": 1} | plain | options))
 
 
 def export(s3: S3Server, bucket: str, **options: Any) -> ExportSettings:

@@ -10,7 +10,8 @@ import pytest
 
 from kubecost_pipelines.core.tables import ALLOCATIONS as ALLOCATIONS_TABLE
 from kubecost_pipelines.settings import ExportSettings
-from kubecost_pipelines.sinks import GlueCatalog, open_bucket
+from kubecost_pipelines.sinks import ExportError, GlueCatalog, open_bucket
+from kubecost_pipelines.sinks.athena import ask as count_in_athena
 from kubecost_pipelines_tests.dagster_run import Deployment
 from kubecost_pipelines_tests.exports.deployment import ALLOCATIONS, EXPORT, FOLDER, cluster, export
 from kubecost_pipelines_tests.replay import Replay
@@ -80,8 +81,17 @@ def test_a_label_that_is_added_leaves_old_partitions_readable(
     assert run(ALLOCATIONS, EXPORT, GLUE).success
 
     run.settings = run.settings.model_copy(update={"export": catalogued(athena, place, labels=("app",))})
-    assert run(ALLOCATIONS, EXPORT, GLUE, days=("2026-10-06", "2026-10-06")).success
+    result = run(ALLOCATIONS, EXPORT, GLUE, days=("2026-10-06", "2026-10-06"))
 
+    assert result.success, result.error
+    # Both days are in the partition of their month.
+    assert result.materialized[GLUE, "2026-10-06"]["widened"] == 1
+    name = {"DatabaseName": place.replace("-", "_"), "TableName": "kubecost_table"}
+    values = ["111122223333", "us-east-1", "2026", "10"]
+    partition = client(athena, "glue").get_partition(PartitionValues=values, **name)["Partition"]
+    columns = [column["Name"] for column in partition["StorageDescriptor"]["Columns"]]
+    assert columns[58:] == ["properties.labels.app"]
+    assert run(GLUE, days=("2026-10-06", "2026-10-06")).materialized[GLUE, "2026-10-06"]["unchanged"] == 1
     found = ask(
         athena,
         'SELECT CAST("window.start" AS date), count(*), count("properties.labels.app") '
@@ -174,6 +184,39 @@ def test_projected_partitions_need_no_registration(
     assert parameters["projection.cluster.values"] == "prod-eks-1"
     place_of = parameters["storage.location.template"]
     assert place_of == f"s3://{place}/cluster=${{cluster}}/date=${{date}}/allocations/"
+
+
+def test_a_question_about_a_cluster_and_a_day_reads_one_object(
+    athena: S3Server, place: str, replay: Replay, dagster_run: Run
+) -> None:
+    settings = catalogued(athena, place, layouts=("native",), glue={"verify": False})
+    for name in ("prod-eks-1", "prod-eks-2"):
+        run = dagster_run(clusters=[cluster(replay, name=name)], export=settings)
+        assets = [f"{table}/{name}" for table in ("allocations", "allocation_export", "glue_partitions")]
+        result = run(*assets, days=("2026-10-05", "2026-10-06"))
+        assert result.success, result.error
+    key = "cluster=prod-eks-2/date=2026-10-06/allocations/allocations.parquet"
+    size = athena.client().head_object(Bucket=place, Key=key)["ContentLength"]
+
+    query = f"SELECT sum(reported_total_cost) FROM {place.replace('-', '_')}.allocations WHERE "
+    [[cost]] = ask(athena, f"{query} cluster = 'prod-eks-2' AND \"date\" = '2026-10-06'")
+    caller = client(athena, "athena")
+    executions = [
+        caller.get_query_execution(QueryExecutionId=one)["QueryExecution"]
+        for one in caller.list_query_executions()["QueryExecutionIds"]
+    ]
+    [scanned] = [one["Statistics"]["DataScannedInBytes"] for one in executions if place[6:] in one["Query"]]
+
+    items = replay.days["2026-10-06"]["allocation"].values()
+    assert float(cost) == pytest.approx(sum(item["totalCost"] for item in items))
+    assert scanned == size
+
+
+def test_a_query_that_athena_fails_is_told_with_its_reason(athena: S3Server) -> None:
+    with pytest.raises(ExportError, match=r"Athena: .*Database d not found.*history"):
+        count_in_athena(
+            client(athena, "athena"), "SELECT count(*) FROM gone", database="d", workgroup="primary", results=None
+        )
 
 
 def test_the_check_counts_volumes_and_load_balancers_too(

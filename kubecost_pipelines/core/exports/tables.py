@@ -42,7 +42,7 @@ GLUE_PARTITIONS = Table(
         Column("table", "string", "`database.table` in Glue"),
         Column("partition", "string", "Values of the partition's keys"),
         Column("location", "string", "Folder that the partition reads"),
-        Column("state", "string", "`registered`, `moved`, `unchanged` or `projected`"),
+        Column("state", "string", "`registered`, `moved`, `widened` (by a label), `unchanged` or `projected`"),
     ),
 )
 
