@@ -1,8 +1,10 @@
 """An export through the real graph: a recorded cluster, a real S3 protocol, and the files read back."""
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -63,6 +65,28 @@ def test_the_native_layout_keeps_everything(
     assert mounted > 0
     assert sum(volume["cost"] for volume in volumes) == pytest.approx(mounted)
     assert volumes[0]["provider_id"] == "vol-fc173c5f92883c779"
+    body = s3.client().get_object(Bucket=bucket, Key=f"{day}/allocations/allocations.parquet")["Body"].read()
+    file = pq.ParquetFile(io.BytesIO(body))
+    group = file.metadata.row_group(0)
+    assert {group.column(number).compression for number in range(group.num_columns)} == {"ZSTD"}
+    assert [file.schema_arrow.field(name).type for name in ("start", "end")] == [pa.timestamp("us", "UTC")] * 2
+
+
+def test_a_load_balancer_has_a_row_for_each_pod_that_it_serves(
+    s3: S3Server, bucket: str, replay: Replay, dagster_run: Callable[..., Deployment]
+) -> None:
+    name = "prod-eks-1/ip-10-0-0-0.ec2.internal/payments/payments-n0-p0/main"
+    balanced = {"service": "payments/web", "cost": 0.6, "hours": 24.0, "ip": "203.0.113.7", "private": False}
+    item = replay.days["2026-10-05"]["allocation"][name]
+    item |= {"lbAllocations": {"lb-1": balanced}, "loadBalancerCost": 0.6, "totalCost": item["totalCost"] + 0.6}
+    run = dagster_run(clusters=[cluster(replay)], export=export(s3, bucket, layouts=("native",)))
+
+    result = run(ALLOCATIONS, EXPORT)
+
+    assert result.success, result.error
+    [row] = read(s3, bucket, "cluster=prod-eks-1/date=2026-10-05/load_balancers/load_balancers.parquet")
+    told = {"load_balancer": "lb-1", "service": "payments/web", "ip": "203.0.113.7", "is_private": False}
+    assert row == {"name": name, "namespace": "payments", "pod": "payments-n0-p0", "hours": 24.0, "cost": 0.6} | told
 
 
 def test_a_folder_takes_the_same_files(replay: Replay, dagster_run: Callable[..., Deployment], tmp_path: Path) -> None:

@@ -89,6 +89,9 @@ def run(cluster: Days, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Calla
     return export
 
 
+OF_CLUSTER = ("name", "retention_days", "flavour", "provider", "account", "region")
+
+
 def settings_of(cluster: Days, folder: Path, **changed: Any) -> dict[str, Any]:
     """Return settings that export estimates into a folder, with some of the cluster's or the export's changed."""
     settings: dict[str, Any] = {
@@ -104,7 +107,7 @@ def settings_of(cluster: Days, folder: Path, **changed: Any) -> dict[str, Any]:
     }  # fmt: skip
     for name, value in changed.items():
         own = settings if name == "lake" else settings["export"]
-        place = settings["clusters"][0] if name in ("name", "retention_days", "flavour") else own
+        place = settings["clusters"][0] if name in OF_CLUSTER else own
         place[name] = value
     return settings
 

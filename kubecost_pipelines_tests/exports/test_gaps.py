@@ -158,6 +158,33 @@ def test_a_dry_run_writes_nothing(cluster: Days, run: Run, tmp_path: Path, capsy
     assert "prod: the cluster has 4 days, the bucket 0 of them" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("provider", "account", "region", "folder"),
+    [
+        ("aws", "111122223333", "af-south-1", "account_id=111122223333/region=af-south-1"),
+        ("aws", "111122223333", "me-central-1", "account_id=111122223333/region=me-central-1"),
+        ("aws", "111122223333", "mx-central-1", "account_id=111122223333/region=mx-central-1"),
+        ("gcp", "acme-prod", "europe-west1", "account_id=acme-prod/region=europe-west1"),
+        ("azure", "38f1d748-3ac7-4b7f-a5ae-8b5ff16db82d", "westeurope",
+         "account_id=38f1d748-3ac7-4b7f-a5ae-8b5ff16db82d/region=westeurope"),
+        (None, None, None, "account_id=unknown/region=unknown"),
+    ],
+)  # fmt: skip
+def test_a_cluster_anywhere_is_exported_and_found_again(
+    cluster: Days, run: Run, tmp_path: Path, provider: str | None, account: str | None, region: str | None, folder: str
+) -> None:
+    place = {"provider": provider, "account": account, "region": region, "labels": ["app"]}
+    assert run(**place) == 0
+    cluster.asked.clear()
+    assert run(**place) == 0
+
+    file = tmp_path / f"out/{folder}/year=2026/month=10/2026-10-02_prod.snappy.parquet"
+    schema = pq.read_schema(file)
+    assert len(schema.names) == 59
+    assert schema.names[-1] == "properties.labels.app"
+    assert asked(cluster) == []
+
+
 def test_a_file_of_the_old_exporter_counts_as_complete(cluster: Days, run: Run, tmp_path: Path) -> None:
     folder = tmp_path / "out/account_id=111122223333/region=eu-west-3/year=2026/month=10"
     folder.mkdir(parents=True)

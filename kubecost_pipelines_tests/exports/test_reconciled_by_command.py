@@ -10,9 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from kubecost_pipelines.cli.export import Options, run_export
-from kubecost_pipelines.settings import CONFIG_VARIABLE, CloudStoreSettings
+from kubecost_pipelines.settings import CONFIG_VARIABLE, CloudStoreSettings, ExportSettings
 from kubecost_pipelines_tests.dagster_run import Deployment
 from kubecost_pipelines_tests.exports.deployment import ARN, FOLDER, cluster
+from kubecost_pipelines_tests.living import rows_of
 from kubecost_pipelines_tests.replay import DATA, Replay
 
 DAY = "2026-10-05"
@@ -67,6 +68,38 @@ def test_a_day_that_the_lake_lacks_is_said_and_the_other_exported_once(
     assert exported(tmp_path) == pytest.approx(total + 2.4, abs=1e-4)
     assert export() == 1
     assert DAY not in capsys.readouterr().out
+
+
+GROUPS = {
+    "pod": "payments/payments-n0-p0",
+    "namespace": "payments",
+    "controller": "deployment:payments-n0",
+    "controllerKind": "deployment",
+    "node": "ip-10-0-0-0.ec2.internal",
+    "cluster": "prod-eks-1",
+}
+"""A group of each aggregation."""
+
+
+def test_reconciled_rows_of_our_own_layout_add_up_however_they_are_summed(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    containers = rows_of(deployment.settings.lake, "reconciled_allocations", "total_cost")
+    total = sum(cost for (cost,) in containers)
+    for aggregation, name in GROUPS.items():
+        settings = ExportSettings.model_validate(
+            {"location": (tmp_path / "out").as_uri(), "layouts": ["native", "drop_in"], "aggregation": aggregation}
+        )
+        run = replace(deployment, settings=deployment.settings.model_copy(update={"export": settings}))
+
+        result = run("allocation_export/prod-eks-1")
+
+        assert result.success, result.error
+        table = pq.read_table(tmp_path / f"out/cluster=prod-eks-1/date={DAY}/allocations/allocations.parquet")
+        assert sum(row["total_cost"] for row in table.to_pylist()) == pytest.approx(total, rel=1e-9)
+        assert exported(tmp_path) == pytest.approx(total, rel=1e-9)
+        assert name in table.column("name").to_pylist()
+        assert len(table) < len(containers)
 
 
 def test_a_restated_day_waits_until_the_lake_has_it(
