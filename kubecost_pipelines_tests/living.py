@@ -83,7 +83,10 @@ class Living:
         """Evaluate a schedule at the current time, and run what it requests."""
         schedule = self.definitions.resolve_schedule_def(name)
         with dg.build_schedule_context(
-            self.instance, scheduled_execution_time=self.now, resources={"workbench": self.workbench}
+            self.instance,
+            scheduled_execution_time=self.now,
+            resources={"workbench": self.workbench},
+            repository_def=self.definitions.get_repository_def(),
         ) as context:
             requests = schedule.evaluate_tick(context).run_requests or []
         return [self._launch(request) for request in requests]

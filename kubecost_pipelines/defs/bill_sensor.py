@@ -27,6 +27,7 @@ from kubecost_pipelines.core.bills.digest import DayDigest
 from kubecost_pipelines.core.tables import CLOUD_BILLING
 from kubecost_pipelines.defs.connection_status import find_unreadable, look_at, report
 from kubecost_pipelines.defs.describing import asset_key
+from kubecost_pipelines.defs.pools import limit_pools
 from kubecost_pipelines.defs.requests import range_tags, unfinished_run
 from kubecost_pipelines.defs.restatements import digest_of
 from kubecost_pipelines.defs.workbench import Tools, Workbench
@@ -60,6 +61,7 @@ def build_bill_sensor(settings: Settings, store: CloudStoreSettings) -> dg.Senso
         tags={"provider": store.provider, "provider_key": store.id},
     )
     def bill_changes(context: dg.SensorEvaluationContext, workbench: dg.ResourceParam[Workbench]) -> dg.SensorResult:
+        limit_pools(context)
         if run := unfinished_run(context.instance, "dagster/sensor_name", context.sensor_name):
             return dg.SensorResult(skip_reason=f"Run {run} still reads the days of an earlier tick.")
         cursor, notes, unread = Cursor.from_text(context.cursor), list[str](), list[str]()

@@ -15,6 +15,7 @@ from kubecost_pipelines.core.tables import ALLOCATIONS
 from kubecost_pipelines.defs.describing import asset_key
 from kubecost_pipelines.defs.export_gaps import Gap, find_gaps
 from kubecost_pipelines.defs.exporting import is_outdated, source_table
+from kubecost_pipelines.defs.pools import limit_pools
 from kubecost_pipelines.defs.requests import request_days, unfinished_run
 from kubecost_pipelines.defs.workbench import Tools, Workbench
 from kubecost_pipelines.settings import ClusterSettings, ExportSettings, Settings
@@ -47,6 +48,7 @@ def build_export_schedule(
     def export_gaps(
         context: dg.ScheduleEvaluationContext, workbench: dg.ResourceParam[Workbench]
     ) -> Sequence[dg.RunRequest] | dg.SkipReason:
+        limit_pools(context)
         if run := unfinished_run(context.instance, "dagster/schedule_name", name):
             return dg.SkipReason(f"Run {run} still works on the days of an earlier tick.")
         with workbench.open() as tools:

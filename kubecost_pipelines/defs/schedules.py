@@ -21,6 +21,7 @@ from kubecost_pipelines.core.tables import (
 )
 from kubecost_pipelines.core.window import DAY, Window
 from kubecost_pipelines.defs.describing import asset_key, utc_days
+from kubecost_pipelines.defs.pools import limit_pools
 from kubecost_pipelines.defs.reporting import PROVISIONAL, STATE
 from kubecost_pipelines.defs.requests import request_days, unfinished_run
 from kubecost_pipelines.defs.workbench import Tools, Workbench
@@ -54,6 +55,7 @@ def build_collect_schedule(settings: Settings, cluster: ClusterSettings) -> dg.S
     def collect(
         context: dg.ScheduleEvaluationContext, workbench: dg.ResourceParam[Workbench]
     ) -> Sequence[dg.RunRequest] | dg.SkipReason:
+        limit_pools(context)
         if run := unfinished_run(context.instance, "dagster/schedule_name", name):
             return dg.SkipReason(f"Run {run} still collects the days of an earlier tick.")
         with workbench.open() as tools:
@@ -111,6 +113,7 @@ def build_settle_schedule(settings: Settings, derived: Sequence[dg.AssetKey]) ->
     def settle(
         context: dg.ScheduleEvaluationContext, workbench: dg.ResourceParam[Workbench]
     ) -> Sequence[dg.RunRequest] | dg.SkipReason:
+        limit_pools(context)
         if run := unfinished_run(context.instance, "dagster/schedule_name", name):
             return dg.SkipReason(f"Run {run} still works on the days of an earlier tick.")
         with workbench.open() as tools:

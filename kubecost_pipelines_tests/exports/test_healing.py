@@ -33,7 +33,10 @@ def key(day: int) -> str:
 def why_not(living: Living) -> str:
     """Return why the schedule requests nothing."""
     context = dg.build_schedule_context(
-        living.instance, scheduled_execution_time=living.now, resources={"workbench": living.workbench}
+        living.instance,
+        scheduled_execution_time=living.now,
+        resources={"workbench": living.workbench},
+        repository_def=living.definitions.get_repository_def(),
     )
     ticked = living.definitions.resolve_schedule_def(GAPS).evaluate_tick(context)
     assert not ticked.run_requests
