@@ -1,10 +1,15 @@
 """What has changed on a bill: a cheap answer while nothing has, and the days that differ when something has."""
 
+import gzip
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import pytest
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import storage
 from ibis.backends.duckdb import Backend
 
 from kubecost_pipelines.clouds import CloudStore, open_store
@@ -15,6 +20,7 @@ from kubecost_pipelines.settings import CloudStoreSettings
 from kubecost_pipelines_tests.growing_bill import GrowingBill
 from kubecost_pipelines_tests.replay import DATA
 from kubecost_pipelines_tests.s3 import S3Server
+from kubecost_pipelines_tests.servers import ACCOUNT, ACCOUNT_KEY, BlobServer
 
 OCTOBER = Window.of_days(date(2026, 10, 1), date(2026, 10, 31))
 NO_LIMIT = 1 << 40
@@ -153,3 +159,51 @@ def test_the_other_providers_tell_their_days_too(settings: CloudStoreSettings, e
     assert [day.day for day in sorted(first.days or {})] == list(range(1, 32))
     assert ask(store, engine, first.fingerprint).days is None
     assert ask(store, engine) == first
+
+
+BILL_OF_AZURE = gzip.decompress(
+    next((DATA / "azure/subscription/acme-amortized/20261001-20261031").iterdir()).read_bytes()
+)
+CORRECTED = BILL_OF_AZURE.replace(b",2026-10-02,", b",2026-10-03,", 1)
+"""The same size: one line is of another day."""
+Put = Callable[[bytes], object]
+
+
+@pytest.fixture(params=["a folder", "Blob Storage", "Cloud Storage"])
+def overwritten(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[CloudStoreSettings, Put]:
+    """A bill in one file, and what overwrites it."""
+    key = "cost/20261001-20261031/a.csv"
+    if request.param == "a folder":
+        file = tmp_path / key
+        file.parent.mkdir(parents=True)
+        return CloudStoreSettings(provider="azure", id="a-b", export=(tmp_path / "cost").as_uri()), file.write_bytes
+    if request.param == "Blob Storage":
+        blobs: BlobServer = request.getfixturevalue("blobs")
+        container = blobs.container("overwritten")
+        where = f"abfss://overwritten@{ACCOUNT}.dfs.core.windows.net/cost"
+        access = {"endpoint": blobs.endpoint, "account_key": ACCOUNT_KEY}
+        settings = CloudStoreSettings.model_validate({"provider": "azure", "id": "a-b", "export": where, **access})
+        return settings, partial(container.upload_blob, key, overwrite=True)
+    address: str = request.getfixturevalue("gcs")
+    client = storage.Client("acme", AnonymousCredentials(), client_options={"api_endpoint": address})  # type: ignore[no-untyped-call]
+    blob = client.create_bucket("overwritten").blob(key)
+    settings = CloudStoreSettings(provider="azure", id="a-b", export="gs://overwritten/cost", endpoint=address)
+    return settings, blob.upload_from_string
+
+
+def test_a_file_of_the_same_name_and_size_is_noticed_and_tells_its_days(
+    overwritten: tuple[CloudStoreSettings, Put], engine: Backend, tmp_path: Path
+) -> None:
+    settings, put = overwritten
+    put(BILL_OF_AZURE)
+    store = open_store(settings, (), tmp_path)
+    first = ask(store, engine)
+    assert ask(store, engine, first.fingerprint).days is None
+
+    put(CORRECTED)
+    second = ask(store, engine, first.fingerprint)
+
+    assert len(CORRECTED) == len(BILL_OF_AZURE)
+    assert first.days is not None
+    assert second.days is not None
+    assert {day for day in first.days if first.days[day] != second.days[day]} == {DAY_2, DAY_3}
