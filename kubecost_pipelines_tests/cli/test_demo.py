@@ -35,6 +35,16 @@ def row(printed: str, *starts: str) -> list[str]:
     return next(one for one in cells if one[: len(starts)] == list(starts))
 
 
+def test_a_folder_that_is_not_a_demos_is_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "holiday.jpg").write_bytes(b"sand")
+
+    refused = subprocess.run([str(COMMAND), "demo", str(tmp_path)], capture_output=True, text=True, check=False)
+
+    assert refused.returncode == 1
+    assert "is not a demo's folder, and is not empty: name another one." in refused.stderr
+    assert (tmp_path / "holiday.jpg").read_bytes() == b"sand"
+
+
 def test_the_cost_of_each_cluster_is_what_was_billed(printed: str) -> None:
     # prod: 27.8088 estimated; 19.7016 billed and the unknown node's 3.024 a day. Three of five days are settled.
     assert row(printed, "prod-eks-1", "settled") == ["prod-eks-1", "settled", "3", "83.43", "-15.25", "68.18"]

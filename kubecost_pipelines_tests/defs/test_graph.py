@@ -112,6 +112,12 @@ def test_the_ui_is_the_manual(key: str) -> None:
     assert spec.description
     assert spec.owners == ["team:finops"]
     assert spec.kinds
+    assert spec.group_name
+    folder = key.partition("/")[2]
+    cluster_or_key = {"cluster", "provider_key"} & set(spec.tags)
+    assert bool(folder) == bool(cluster_or_key)
+    assert all(folder.endswith(spec.tags[tag]) for tag in cluster_or_key)
+    assert spec.freshness_policy or key.startswith("connection_status/")  # it has no day that could be late
     schema = spec.metadata["dagster/column_schema"]
     table = next(table for table in TABLES if table.name == key.partition("/")[0])
     assert [column.name for column in schema.columns][: len(table.columns)] == table.names

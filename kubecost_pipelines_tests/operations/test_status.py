@@ -2,8 +2,10 @@
 
 import json
 import os
+import pty
 import subprocess
 import sys
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,21 @@ from typing import Any
 import dagster as dg
 import pytest
 import yaml
+from dagster._core.remote_origin import (
+    RegisteredCodeLocationOrigin,
+    RemoteInstigatorOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    InstigatorType,
+    ScheduleInstigatorData,
+    SensorInstigatorData,
+)
 
 from kubecost_pipelines.cli.status_table import print_status
+from kubecost_pipelines.core.bill_changes import Cursor, KnownMonth
 from kubecost_pipelines.operations.status import read_status
 from kubecost_pipelines.settings import Settings
 from kubecost_pipelines_tests.dagster_server import ROOT
@@ -156,6 +171,43 @@ def test_a_deployment_that_has_no_day_yet_is_not_behind() -> None:
     assert status.cloud["gcp/acme-prod"].cloud_usage.coverage is None
 
 
+def test_the_next_run_is_what_the_running_sensor_and_schedule_say(tmp_path: Path) -> None:
+    began, asked = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 11, 8, 5, tzinfo=UTC)
+    cursor = Cursor({"2026-11": KnownMonth("f", asked=asked)}).to_text()
+    sensor = SensorInstigatorData(cursor=cursor, last_sensor_start_timestamp=began.timestamp())
+    schedule = ScheduleInstigatorData("15 2 * * *", began.timestamp())
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        start(instance, "bill_changes_aws_012345678901", InstigatorType.SENSOR, sensor)
+        start(instance, "collect_prod_eks_1", InstigatorType.SCHEDULE, schedule)
+
+        found = read_status(SETTINGS, instance, NOW).to_json()
+
+    usage, assets = found["cloud"]["aws/012345678901"]["cloudUsage"], found["clusters"]["prod-eks-1"]["assets"]
+    # Six hours after the last question; at the next quarter past two.
+    assert (usage["nextRun"], usage["startTime"]) == ("2026-11-08T11:00:00Z", "2026-11-01T00:00:00Z")
+    assert (assets["nextRun"], assets["startTime"]) == ("2026-11-09T02:15:00Z", "2026-11-01T00:00:00Z")
+    assert found["cloud"]["gcp/acme-prod"]["cloudUsage"]["nextRun"] is None
+
+
+def start(instance: dg.DagsterInstance, name: str, kind: InstigatorType, data: Any) -> None:
+    """Leave the state that Dagster keeps of a sensor or schedule that runs."""
+    repository = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("here"), "__repository__")
+    origin = RemoteInstigatorOrigin(repository, name)
+    instance.add_instigator_state(InstigatorState(origin, kind, InstigatorStatus.RUNNING, data))
+
+
+def on_a_terminal(command: list[str], environment: dict[str, str]) -> str:
+    ours, theirs = pty.openpty()
+    subprocess.run(command, env=environment | {"TERM": "xterm-256color"}, stdout=theirs, check=True)
+    os.close(theirs)
+    printed = b""
+    with suppress(OSError):  # what Linux says when nobody writes any more
+        while chunk := os.read(ours, 1 << 16):
+            printed += chunk
+    os.close(ours)
+    return printed.decode()
+
+
 def test_the_command_prints_a_table_without_colour_in_a_pipe_and_json_on_demand(tmp_path: Path) -> None:
     (tmp_path / "dagster.yaml").write_bytes((ROOT / "dagster.yaml").read_bytes())
     start = datetime.now(UTC).date() - timedelta(days=2)
@@ -171,6 +223,7 @@ def test_the_command_prints_a_table_without_colour_in_a_pipe_and_json_on_demand(
     )
 
     assert "\x1b[" not in table
+    assert "\x1b[" in on_a_terminal(command, environment)
     assert "INITIAL_STATUS Materialise connection_status." in table
     [reconciliation] = [line for line in table.splitlines() if "reconciliation" in line and "0/2" in line]
     assert "0%" in reconciliation
