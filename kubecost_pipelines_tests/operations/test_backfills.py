@@ -11,8 +11,10 @@ from typing import Any
 
 import duckdb
 import pytest
+import yaml
 
 from kubecost_pipelines.core.window import DAY
+from kubecost_pipelines.settings import CONFIG_VARIABLE
 from kubecost_pipelines_tests.api.served import serve
 from kubecost_pipelines_tests.dagster_server import (
     ACCOUNT,
@@ -21,6 +23,7 @@ from kubecost_pipelines_tests.dagster_server import (
     serve_dagster,
     write_deployment,
 )
+from kubecost_pipelines_tests.replay import DATA, serve_replay
 
 DAYS = [YESTERDAY - DAY * i for i in range(4, -1, -1)]
 
@@ -73,6 +76,13 @@ def test_rebuild_and_repair(dagster: DagsterServer) -> None:
     assert repaired.returncode == 0, repaired.stdout + repaired.stderr
     written = [day for day in DAYS if file_of(dagster, "cloud_billing", day).stat().st_mtime_ns != before[day]]
     assert written == DAYS[-2:]
+
+    reconciled = dagster.cli("rebuild", "reconciliation", "--commit", "--wait")
+    assert reconciled.returncode == 0, reconciled.stdout + reconciled.stderr
+    assert all(file_of(dagster, "reconciled_assets", day).exists() for day in DAYS)
+    assert {file.parent.name for file in dagster.lake.glob("asset_costs/*/data.parquet")} == {
+        f"date={day}" for day in DAYS
+    }
 
 
 def test_over_http_a_rebuild_really_runs_and_its_figures_are_answered(dagster: DagsterServer) -> None:
@@ -162,6 +172,40 @@ def test_without_any_server_the_same_runs_in_process(tmp_path: Path) -> None:
     assert "recorded in" in done.stdout
     found = sorted(path.parent.name for path in (tmp_path / "lake").glob("cloud_assets/*/*/*/data.parquet"))
     assert found == [f"date={day}" for day in DAYS[-2:]]
+
+
+def test_each_pipeline_writes_its_own_tables_for_one_cluster(tmp_path: Path) -> None:
+    """The recorded cluster and its bill, on one day of its month."""
+    window = "2026-10-05T00:00:00Z,2026-10-06T00:00:00Z"
+    environment = write_deployment(tmp_path, DAYS[:1])
+    content: dict[str, Any] = {
+        "lake": (tmp_path / "lake").as_uri(),
+        "start_date": "2026-10-01",
+        "cloud_stores": [{"provider": "aws", "id": ACCOUNT, "export": (DATA / "aws/bills/cur").as_uri()}],
+    }
+
+    def repair(pipeline: str) -> set[str]:
+        """Return the tables that are newly there."""
+        before = tables()
+        command = [str(Path(sys.executable).parent / "kubecost-pipelines"), "repair", pipeline, "--window", window]
+        done = subprocess.run([*command, "--local"], env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return tables() - before
+
+    def tables() -> set[str]:
+        return {file.relative_to(tmp_path / "lake").parts[0] for file in (tmp_path / "lake").rglob("data.parquet")}
+
+    with serve_replay() as replay:
+        cluster = {"name": "prod-eks-1", "endpoint": replay.endpoint, "provider": "aws", "account": ACCOUNT}
+        content["clusters"] = [cluster]
+        Path(environment[CONFIG_VARIABLE]).write_text(yaml.safe_dump(content), encoding="utf-8")
+        made = [repair(pipeline) for pipeline in ("cloud-assets", "reconciliation", "allocations")]
+
+    assert made == [
+        {"cloud_billing", "cloud_assets"},
+        {"reconciled_assets", "asset_costs"},
+        {"allocations", "reconciled_allocations"},
+    ]
 
 
 def test_a_code_location_that_does_not_load_is_named_with_its_error(tmp_path: Path) -> None:
