@@ -55,6 +55,13 @@ class LoadBalancer(Part):
     cost: Number = 0.0
 
 
+class Maxima(Part):
+    """The most that a container used at once; only the cluster's finest answer has it."""
+
+    cpu_core_usage_max: Number = None
+    ram_byte_usage_max: Number = None
+
+
 class Allocation(Item):
     """One container of a day, or what a node has left."""
 
@@ -66,17 +73,23 @@ class Allocation(Item):
     cpu_core_hours: Number = 0.0
     cpu_cost: Number = 0.0
     cpu_cost_adjustment: Number = 0.0
+    cpu_cost_idle: Number = None
     cpu_efficiency: Number = None
     gpu_count: Number = 0.0
     gpu_hours: Number = 0.0
     gpu_cost: Number = 0.0
     gpu_cost_adjustment: Number = 0.0
+    gpu_cost_idle: Number = None
+    gpu_request_average: Number = None
+    gpu_usage_average: Number = None
+    gpu_efficiency: Number = None
     ram_bytes: Number = 0.0
     ram_byte_request_average: Number = 0.0
     ram_byte_usage_average: Number = 0.0
     ram_byte_hours: Number = 0.0
     ram_cost: Number = 0.0
     ram_cost_adjustment: Number = 0.0
+    ram_cost_idle: Number = None
     ram_efficiency: Number = None
     network_transfer_bytes: Number = 0.0
     network_receive_bytes: Number = 0.0
@@ -96,18 +109,27 @@ class Allocation(Item):
     total_efficiency: Number = None
     pvs: dict[str, Volume] | None = None
     lb_allocations: dict[str, LoadBalancer] | None = None
+    raw_allocation_only: Maxima | None = None
 
 
 _NO_PROPERTIES = AllocationProperties()
+_NO_MAXIMA = Maxima()
 
 COSTS = ("cpu", "gpu", "ram", "network", "load_balancer", "pv", "shared", "external")
 ADJUSTED = ("cpu", "gpu", "ram", "network", "load_balancer", "pv")
 TEXTS = ("node", "namespace", "pod", "container", "controller", "controller_kind")
-RATIOS = ("cpu_efficiency", "ram_efficiency", "total_efficiency")
+MAXIMA = ("cpu_core_usage_max", "ram_byte_usage_max")
+KNOWN_OR_NULL = (
+    *("cpu_efficiency", "ram_efficiency", "gpu_efficiency", "total_efficiency"),
+    *("gpu_request_average", "gpu_usage_average"),
+)
+IDLE = ("cpu", "gpu", "ram")
 AMOUNTS = tuple(
     c.name
     for c in ALLOCATIONS.columns
-    if c.type == "float64" and c.name not in (*RATIOS, "total_cost") and not c.name.startswith("reported_")
+    if c.type == "float64"
+    and c.name not in (*KNOWN_OR_NULL, *MAXIMA, "total_cost")
+    and not c.name.startswith("reported_")
 )
 """The columns that are a field of the JSON, an unknown one counting as 0."""
 
@@ -119,6 +141,7 @@ def to_rows(items: Sequence[Allocation], cluster: ClusterSettings) -> pa.RecordB
     adjustments = {
         f"reported_{name}_adjustment": amounts(map(attrgetter(f"{name}_cost_adjustment"), items)) for name in ADJUSTED
     }
+    maxima = [item.raw_allocation_only or _NO_MAXIMA for item in items]
     schema = ALLOCATIONS.arrow_schema()
     columns: dict[str, pa.Array[Any]] = {
         "cluster": constant(cluster.name, len(items)),
@@ -128,6 +151,8 @@ def to_rows(items: Sequence[Allocation], cluster: ClusterSettings) -> pa.RecordB
         "services": pa.array([p.services or [] for p in properties], pa.list_(pa.string())),
         "labels": maps(_merged(p.namespace_labels, p.labels) for p in properties),
         "annotations": maps(_merged(p.namespace_annotations, p.annotations) for p in properties),
+        "namespace_labels": maps(p.namespace_labels or {} for p in properties),
+        "namespace_annotations": maps(p.namespace_annotations or {} for p in properties),
         "start": times(item.start for item in items),
         "end": times(item.end for item in items),
         "total_cost": reduce(pc.add, [by_amount[f"{name}_cost"] for name in COSTS]),
@@ -141,7 +166,9 @@ def to_rows(items: Sequence[Allocation], cluster: ClusterSettings) -> pa.RecordB
             schema.field("load_balancers").type,
         ),
         **by_amount,
-        **{name: numbers(map(attrgetter(name), items)) for name in RATIOS},
+        **{name: numbers(map(attrgetter(name), items)) for name in KNOWN_OR_NULL},
+        **{name: numbers(map(attrgetter(name), maxima)) for name in MAXIMA},
+        **{f"reported_{name}_idle_cost": numbers(map(attrgetter(f"{name}_cost_idle"), items)) for name in IDLE},
         **{name: texts(map(attrgetter(name), properties)) for name in TEXTS},
     }
     return record_batch(schema, columns)

@@ -342,6 +342,8 @@ ALLOCATIONS = Table(
             sources=("cluster",),
         ),
         Column("annotations", LABELS, "Annotations, likewise", sources=("cluster",)),
+        Column("namespace_labels", LABELS, "Labels of the namespace alone", sources=("cluster",)),
+        Column("namespace_annotations", LABELS, "Annotations of the namespace alone", sources=("cluster",)),
         Column("start", "timestamp('UTC', 6)", "First seen within the day", "UTC", ("cluster",)),
         Column("end", "timestamp('UTC', 6)", "Last seen within the day", "UTC", ("cluster",)),
         *(
@@ -351,15 +353,20 @@ ALLOCATIONS = Table(
                 ("cpu_cores", "Allocated: the greater of request and usage", "cores"),
                 ("cpu_core_request_average", "Requested", "cores"),
                 ("cpu_core_usage_average", "Used", "cores"),
+                ("cpu_core_usage_max", "Used at most; null when unknown", "cores"),
                 ("cpu_core_hours", "Allocated over the day", "core-hours"),
                 ("cpu_cost", "CPU", "currency"),
                 ("cpu_efficiency", "Used ÷ requested; null when unknown", "ratio"),
                 ("gpu_count", "GPUs", "GPUs"),
                 ("gpu_hours", "GPUs over the day", "GPU-hours"),
                 ("gpu_cost", "GPU", "currency"),
+                ("gpu_request_average", "Requested; null when unknown", "GPUs"),
+                ("gpu_usage_average", "Used; null when unknown", "GPUs"),
+                ("gpu_efficiency", "Used ÷ requested; null when unknown", "ratio"),
                 ("ram_bytes", "Allocated: the greater of request and usage", "bytes"),
                 ("ram_byte_request_average", "Requested", "bytes"),
                 ("ram_byte_usage_average", "Used", "bytes"),
+                ("ram_byte_usage_max", "Used at most; null when unknown", "bytes"),
                 ("ram_byte_hours", "Allocated over the day", "byte-hours"),
                 ("ram_cost", "RAM", "currency"),
                 ("ram_efficiency", "Used ÷ requested; null when unknown", "ratio"),
@@ -391,6 +398,10 @@ ALLOCATIONS = Table(
                         ("load_balancer", "Load balancers"),
                         ("pv", "Volumes"),
                     )
+                ),
+                *(
+                    (f"reported_{name}_idle_cost", f"{name.upper()}: idle cost the cluster laid on it", "currency")
+                    for name in ("cpu", "gpu", "ram")
                 ),
                 ("reported_total_cost", "`totalCost` as the cluster gives it, its adjustments included", "currency"),
                 (

@@ -12,6 +12,7 @@ from kubecost_pipelines.core.allocating import HOURS, shape
 from kubecost_pipelines.core.attaching import Attachments
 from kubecost_pipelines.core.tables import RECONCILED_ALLOCATIONS
 
+_MAPS = ("labels", "annotations", "namespace_labels", "namespace_annotations")
 IDLE, UNMOUNTED, SHARED, EXTERNAL = "__idle__", "__unmounted__", "__shared__", "__external__"
 
 
@@ -133,7 +134,7 @@ def _special(assets: ir.Table, allocation_type: str, values: dict[str, ir.Value]
     nothing = {
         name: ibis.literal(0.0) for name, type_ in schema.items() if type_.is_float64() and "efficiency" not in name
     }
-    empty = {name: ibis.literal({}, type=schema[name]) for name in ("labels", "annotations")}
+    empty = {name: ibis.literal({}, type=schema[name]) for name in _MAPS}
     empty |= {name: ibis.literal([], type=schema[name]) for name in ("services", "pvs", "load_balancers")}
     identity = {name: assets[name] for name in of_asset}
     absent = {name: ibis.null() for name in schema}

@@ -89,6 +89,37 @@ def test_a_load_balancer_has_a_row_for_each_pod_that_it_serves(
     assert row == {"name": name, "namespace": "payments", "pod": "payments-n0-p0", "hours": 24.0, "cost": 0.6} | told
 
 
+def test_what_the_old_exporter_dropped_is_there_and_what_is_unknown_is_null(
+    s3: S3Server, bucket: str, replay: Replay, dagster_run: Callable[..., Deployment]
+) -> None:
+    name = "prod-eks-1/ip-10-0-0-0.ec2.internal/payments/payments-n0-p0/main"
+    item = replay.days["2026-10-05"]["allocation"][name]
+    item |= {"cpuEfficiency": None, "gpuEfficiency": 0.5, "gpuRequestAverage": 2.0, "gpuUsageAverage": 1.0}
+    item |= {"cpuCostIdle": 0.05, "ramCostIdle": 0.0}
+    item["rawAllocationOnly"] = {"cpuCoreUsageMax": 0.9, "ramByteUsageMax": 2e9}
+    item["properties"] |= {"namespaceLabels": {"team": "pay"}, "namespaceAnnotations": {"owner": "finance"}}
+    item["properties"]["annotations"] = {"note": "own"}
+    run = dagster_run(clusters=[cluster(replay)], export=export(s3, bucket, layouts=("native",)))
+
+    result = run(ALLOCATIONS, EXPORT)
+
+    assert result.success, result.error
+    rows = read(s3, bucket, "cluster=prod-eks-1/date=2026-10-05/allocations/allocations.parquet")
+    known, unknown = rows[0], rows[1]
+    numbers = {
+        "cpu_efficiency": None, "gpu_efficiency": 0.5, "gpu_request_average": 2.0, "gpu_usage_average": 1.0,
+        "cpu_core_usage_max": 0.9, "ram_byte_usage_max": 2e9, "reported_cpu_idle_cost": 0.05,
+        "reported_ram_idle_cost": 0.0, "reported_gpu_idle_cost": None,
+    }  # fmt: skip
+    assert {column: known[column] for column in numbers} == numbers
+    assert dict(known["namespace_labels"]) == {"team": "pay"}
+    assert dict(known["namespace_annotations"]) == {"owner": "finance"}
+    # As in Kubecost, a pod has what its namespace has, where it says nothing itself.
+    assert dict(known["labels"])["team"] == "pay"
+    assert dict(known["annotations"]) == {"owner": "finance", "note": "own"}
+    assert [unknown[column] for column in list(numbers)[1:]] == [None] * 8
+
+
 def test_a_folder_takes_the_same_files(replay: Replay, dagster_run: Callable[..., Deployment], tmp_path: Path) -> None:
     settings = ExportSettings.model_validate({"location": (tmp_path / "out").as_uri(), "source": "estimates"})
 

@@ -25,8 +25,13 @@ _AVERAGES = (
     "cpu_core_usage_average",
     "ram_byte_request_average",
     "ram_byte_usage_average",
+    "gpu_request_average",
+    "gpu_usage_average",
 )
-_EFFICIENCIES = {"cpu_efficiency": "cpu_core", "ram_efficiency": "ram_byte"}
+_MAXIMA = ("cpu_core_usage_max", "ram_byte_usage_max")
+"""Of a container alone: what several used at most at once, nobody knows."""
+_EFFICIENCIES = {"cpu_efficiency": "cpu_core", "ram_efficiency": "ram_byte", "gpu_efficiency": "gpu"}
+_MAPS = ("labels", "annotations", "namespace_labels", "namespace_annotations")
 
 
 def aggregate(rows: ir.Table, table: Table, by: str) -> ir.Table:
@@ -41,11 +46,12 @@ def aggregate(rows: ir.Table, table: Table, by: str) -> ir.Table:
     keyed = rows.mutate(group=_group(rows, by))
     groups = keyed.group_by("group", *kinds)
     summed = groups.aggregate(**_measures(keyed, table)).rename(name="group")
-    labels = {name: _common_entries(keyed, name, kinds) for name in ("labels", "annotations")}
+    labels = {name: _common_entries(keyed, name, kinds) for name in _MAPS}
     for name, common in labels.items():
         joined = summed.left_join(common, [("name", "group"), *kinds])
         summed = joined.drop(*(c for c in joined.columns if c == "group" or c.endswith("_right")))
         summed = summed.mutate(**{name: ibis.coalesce(summed[name], ibis.literal({}, type="map<string, string>"))})
+    summed = summed.mutate(**{name: ibis.null("float64") for name in _MAXIMA})
     return _levels(summed).select(*table.names)
 
 
@@ -65,7 +71,9 @@ def _measures(rows: ir.Table, table: Table) -> dict[str, ir.Value]:
     sums = {
         column.name: rows[column.name].sum()
         for column in table.columns
-        if column.type == "float64" and not column.name.endswith("efficiency") and column.name not in _OVER_TIME
+        if column.type == "float64"
+        and not column.name.endswith("efficiency")
+        and column.name not in (*_OVER_TIME, *_MAXIMA)
     }
     weighted = {name: (rows[name] * rows.minutes).sum() for name in _AVERAGES}
     minutes = (rows.end.max().epoch_seconds() - rows.start.min().epoch_seconds()) / 60
