@@ -36,7 +36,7 @@ check: .venv/ready ## Format, lint, types, layers, and docs that match the code
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m kubecost_pipelines.cli.docs --check
 
-docs: .venv/ready ## Write the generated pages of docs/
+docs: .venv/ready ## Write what is generated: pages of docs/, columns of deploy/terraform
 	$(BIN)/python -m kubecost_pipelines.cli.docs
 
 bench: .venv/ready ## Measure speed and memory: `bench-works`, then `bench-serving` (a quarter of an hour)

@@ -14,6 +14,7 @@ import time
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import duckdb
@@ -36,6 +37,12 @@ def main() -> None:
         left = run_trials(Path(folder), trials)
     print(f"{len(left)} of {trials} workers were killed while they wrote; of 28 files they left {sorted(left)}.")
     print("Every file was whole, and after the retry the lake was what an undisturbed run writes.")
+    with tempfile.TemporaryDirectory() as folder:
+        states = run_restated_trials(Path(folder), trials)
+    print(
+        f"{len(states)} of {trials} workers were killed while they read a restated bill: {states.count('old')} left "
+        f"the day as it was, {states.count('new')} as it is now. After the retry its restatement was told once."
+    )
 
 
 def run_trials(folder: Path, trials: int) -> list[int]:
@@ -63,6 +70,56 @@ def run_trials(folder: Path, trials: int) -> list[int]:
         assert _end_of(_worker(folder, settings, window)) == 0
         assert _content(folder, window) == expected
     return left
+
+
+def run_restated_trials(folder: Path, trials: int) -> list[str]:
+    """Kill `trials` workers that read a bill of which one day is another; return whether each left it old or new.
+
+    Raises:
+        AssertionError: the day was neither, or the retry did not leave what an undisturbed run does, its restatement
+            told once included.
+    """
+    last = datetime.now(UTC).date() - DAY
+    window = [last - DAY * i for i in range(13, -1, -1)]
+    settings, lake, kept = _settings(folder, window), folder / "lake", folder / "first"
+    write_aws_bill(folder / "cur", window, version=1, restated_day=last)
+    assert _end_of(_worker(folder, settings, window)) == 0
+    old = _content(folder, window)
+    lake.rename(kept)
+    write_aws_bill(folder / "cur", window, version=2, restated_day=last)
+    shutil.copytree(kept, lake)
+    began = time.monotonic()
+    assert _end_of(_worker(folder, settings, window)) == 0
+    whole = time.monotonic() - began
+    new, told = _content(folder, window), _restatements(folder)
+    day = f"cloud_billing/{last}"
+    assert old[day] != new[day]
+    assert sum(difference for *_, difference in told) == new[day][1] - old[day][1]
+    chance, states = random.Random(1), []
+    for _ in range(trials):
+        shutil.rmtree(lake)
+        shutil.copytree(kept, lake)
+        worker = _worker(folder, settings, window)
+        time.sleep(whole * chance.uniform(0.3, 1.0))
+        os.kill(worker, signal.SIGKILL)
+        if _end_of(worker) == -signal.SIGKILL:
+            left = _content(folder, window)
+            assert all(left[one] in (old[one], new[one]) for one in new)
+            states.append("old" if left[day] == old[day] else "new")
+        assert _end_of(_worker(folder, settings, window)) == 0
+        assert (_content(folder, window), _restatements(folder)) == (new, told)
+    return states
+
+
+def _restatements(folder: Path) -> list[tuple[Any, ...]]:
+    """Return what the lake tells of restated days: revision, what it is about, and the difference of billed cost."""
+    files = str(folder / "lake/restatements/aws" / ACCOUNT / "*/data.parquet")
+    query = (
+        "SELECT date, revision, service_name, category, billed_cost_difference "
+        f"FROM read_parquet('{files}', hive_partitioning = true) ORDER BY ALL"
+    )
+    with duckdb.connect() as connection:
+        return connection.execute(query).fetchall()
 
 
 def _wait_for_files(folder: Path, count: int, worker: int) -> None:

@@ -1,6 +1,7 @@
 """What every test may use, and two rules: CI skips nothing, and no secret is printed."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,6 +17,9 @@ from kubecost_pipelines_tests.servers import BlobServer, serve_blobs, serve_gcs,
 
 PLANTED = "PLANTED-"
 """How the secrets of the tests begin. No test may print one."""
+
+# Dagster ends its servers by SIGINT, which whoever starts the tests in the background may have had ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

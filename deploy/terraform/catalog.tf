@@ -1,6 +1,6 @@
 # The catalog: the database, the drop-in table and the three tables of our own layout.
 #
-# columns.json is what the pipeline writes; it adds a column that is missing, so that both may make the tables.
+# columns.json is what the pipeline writes, by `make docs`; it adds a column that is missing, so that both may make the tables.
 
 locals {
   exports  = "exports/"

@@ -107,6 +107,8 @@ def open_ui(root: Path, port: int, api_port: int) -> None:
         if CONFIG_VARIABLE in environment or load_settings() is not None:
             commands.append(["-c", "from kubecost_pipelines.cli import main; main()", "serve", "--port", str(api_port)])
             print(f"Dashboard: http://localhost:{api_port}    Dagster: http://localhost:{port}", flush=True)
+        # `dagster dev` ends its own by SIGINT, which they would inherit as ignored from a shell's background.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         processes = [
             subprocess.Popen([sys.executable, *command], env=environment)  # noqa: S603 - our own interpreter
             for command in commands

@@ -1,5 +1,6 @@
-"""The generated pages of `docs/`. With `--check`, fail where they are out of date."""
+"""What is generated: pages of `docs/`, the columns of Terraform's tables. With `--check`, fail where it is stale."""
 
+import json
 import sys
 import typing
 from collections.abc import Iterator
@@ -12,11 +13,12 @@ from pydantic import BaseModel, SecretStr
 
 from kubecost_pipelines.cli import cli
 from kubecost_pipelines.cli.mappings import mappings_page
-from kubecost_pipelines.core.tables import TABLES, Table
+from kubecost_pipelines.core.exports.drop_in import drop_in_columns
+from kubecost_pipelines.core.exports.native import glue_columns, native_tables
+from kubecost_pipelines.core.tables import RECONCILED_ALLOCATIONS, TABLES, Table
 from kubecost_pipelines.settings import CloudStoreSettings, ClusterSettings, Settings
 from kubecost_pipelines.settings.allocation import AllocationSettings, LabelMappingSettings
 
-DOCS = Path("docs")
 NOTICE = "<!-- Written by `make docs` from the code; change it there. -->\n"
 
 
@@ -111,19 +113,33 @@ def _commands() -> Iterator[str]:
         yield f"## {name}\n\n```\n{command.get_help(context)}\n```\n"
 
 
-PAGES = {
-    "tables.md": tables_page,
-    "mappings.md": lambda: f"{NOTICE}\n{mappings_page()}",
-    "settings.md": settings_page,
-    "commands.md": commands_page,
+def terraform_columns() -> str:
+    """Return `deploy/terraform/columns.json`: the columns of each table of the exports, as Glue writes them."""
+    tables = {
+        "drop_in": [(column.glue_name, column.glue_type) for column in drop_in_columns([], [])],
+        **{table: glue_columns(schema) for table, schema in native_tables(RECONCILED_ALLOCATIONS).items()},
+    }
+    named = {
+        table: ",\n".join(f"  {json.dumps({'name': name, 'type': kind})}" for name, kind in columns)
+        for table, columns in tables.items()
+    }
+    return "{\n" + ",\n".join(f' "{table}": [\n{columns}\n ]' for table, columns in named.items()) + "\n}\n"
+
+
+GENERATED = {
+    "docs/tables.md": tables_page,
+    "docs/mappings.md": lambda: f"{NOTICE}\n{mappings_page()}",
+    "docs/settings.md": settings_page,
+    "docs/commands.md": commands_page,
+    "deploy/terraform/columns.json": terraform_columns,
 }
 
 
 def main() -> None:
-    """Write the pages, or with `--check` compare them with what is there."""
+    """Write what is generated, or with `--check` compare it with what is there."""
     stale = []
-    for name, page in PAGES.items():
-        path, text = DOCS / name, page()
+    for name, page in GENERATED.items():
+        path, text = Path(name), page()
         if "--check" not in sys.argv:
             path.write_text(text, encoding="utf-8")
         elif not path.exists() or path.read_text(encoding="utf-8") != text:

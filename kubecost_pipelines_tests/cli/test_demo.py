@@ -10,7 +10,7 @@ import duckdb
 import pytest
 import yaml
 
-from kubecost_pipelines.cli.docs import PAGES
+from kubecost_pipelines.cli.docs import GENERATED
 from kubecost_pipelines.defs.workbench import Workbench
 from kubecost_pipelines.operations.explain import explain
 from kubecost_pipelines.settings import load_settings
@@ -161,6 +161,6 @@ def test_a_folder_that_is_not_a_demos_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "precious.txt").exists()
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", GENERATED)
 def test_the_generated_pages_are_up_to_date(name: str) -> None:
-    assert (ROOT / "docs" / name).read_text(encoding="utf-8") == PAGES[name]()
+    assert (ROOT / name).read_text(encoding="utf-8") == GENERATED[name]()

@@ -179,6 +179,24 @@ def test_history_before_the_months_that_are_asked_for_is_filled_from_what_the_la
     assert fill_history(Cursor(), {*held, START}, NOON, START, PACE).waiting == ()
 
 
+def test_years_of_history_are_read_to_the_last_day_by_a_cursor_that_holds_some_of_them() -> None:
+    first = date(2023, 7, 15)
+    history = {first + timedelta(days=number) for number in range((NOON.date() - first).days)}
+    cursor, held = Cursor(), set[date]()
+
+    for _ in range(len(history)):
+        cursor = fill_history(cursor, held, NOON, first, PACE)
+        runs, cursor = next_days(Cursor.from_text(cursor.to_text()), NOON, first, SETTLE, PACE)
+        assert len(cursor.waiting) <= 400
+        held |= {day for run in runs for day in run}
+        if not runs:
+            break
+
+    # The months that are asked for, the current one and the two before, are the bill's to tell.
+    assert len(history) > 1000
+    assert held == {day for day in history if day < date(2026, 8, 1)}
+
+
 def test_a_month_that_could_not_be_read_is_asked_for_when_it_is_next_due() -> None:
     cursor = put_off(Cursor(), OCTOBER, NOON)
 

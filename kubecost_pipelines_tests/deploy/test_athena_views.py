@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from kubecost_pipelines.core.exports.drop_in import drop_in_columns
-from kubecost_pipelines.core.exports.native import glue_columns, native_tables
+from kubecost_pipelines.core.exports.native import native_tables
 from kubecost_pipelines.core.tables import RECONCILED_ALLOCATIONS
 from kubecost_pipelines_tests.s3 import S3Server, serve_s3
 
@@ -274,12 +274,3 @@ def test_every_view_is_asked_here() -> None:
     files = {file.stem for file in (DEPLOY / "athena").glob("*.sql")}
 
     assert files == {*VIEWS, "drop_in", "native"}
-
-
-def test_terraform_and_the_export_have_the_same_columns() -> None:
-    written = {
-        "drop_in": [(column.glue_name, column.glue_type) for column in drop_in_columns([], [])],
-        **{table: glue_columns(schema) for table, schema in native_tables(RECONCILED_ALLOCATIONS).items()},
-    }
-
-    assert {table: [(one["name"], one["type"]) for one in columns] for table, columns in COLUMNS.items()} == written

@@ -12,7 +12,7 @@ import dagster as dg
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks.kills import run_trials
+from benchmarks.kills import run_restated_trials, run_trials
 from kubecost_pipelines.core.window import DAY
 from kubecost_pipelines.operations.backfills import wait_for
 from kubecost_pipelines.operations.pipelines import plan_repair
@@ -89,3 +89,7 @@ def test_two_runs_of_one_day_exclude_each_other(dagster: DagsterServer) -> None:
 
 def test_workers_killed_while_they_write_leave_whole_days_or_none(tmp_path: Path) -> None:
     assert len(run_trials(tmp_path, 2)) > 0
+
+
+def test_workers_killed_while_they_read_a_restated_bill_tell_its_restatement_once(tmp_path: Path) -> None:
+    run_restated_trials(tmp_path, 2)
