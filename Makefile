@@ -26,8 +26,9 @@ demo: .venv/ready ## Materialise a small demo company under .demo and print what
 dev: .venv/ready ## Open Dagster and the dashboard: on your settings, or on the demo where there are none
 	@$(BIN)/kubecost-pipelines dev $(DEMO)
 
+# Three at once on two cores, for a third of the time is spent waiting for servers.
 test: .venv/ready ## Run all tests
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 check: .venv/ready ## Format, lint, types, layers, and docs that match the code
 	$(BIN)/ruff format --check .
