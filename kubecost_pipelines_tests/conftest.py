@@ -18,7 +18,7 @@ from kubecost_pipelines_tests.servers import BlobServer, serve_blobs, serve_gcs,
 PLANTED = "PLANTED-"
 """How the secrets of the tests begin. No test may print one."""
 
-WAITING = ("operations", "defs", "dashboard", "cli", "deploy")
+WAITING = ("operations",)
 """Folders of tests that mostly wait for other processes."""
 
 # Dagster ends its servers by SIGINT, which whoever starts the tests in the background may have had ignored.
@@ -32,7 +32,7 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the tests that run Dagster and its daemon: started last, they would leave the other cores idle."""
+    """Begin with the tests that wait for Dagster's daemon: started last, they would leave the other cores idle."""
     items.sort(key=lambda item: item.path.parent.name not in WAITING)
 
 
