@@ -16,6 +16,8 @@ Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", m
 
 Uri = Annotated[str, StringConstraints(pattern=r"^(file:///|(s3|gs|abfs|abfss)://[^/]).*")]
 """With two slashes only, `file://data/lake` would be the folder `/lake` of a host `data`."""
+
+LakeUri = Annotated[str, StringConstraints(pattern=r"^(file:///|(s3|gs)://[^/]|abfss?://[^/@:]+@[^/@.:]+\.).*")]
 CostMetric = Literal["effective", "billed", "list", "contracted", "amortized", "net"]
 StoreProcess = Literal["cloud_assets", "reconciliation"]
 ClusterProcess = Literal["allocations", "export"]
@@ -166,7 +168,10 @@ class ClusterSettings(_Part):
 class Settings(_Part):
     """One deployment."""
 
-    lake: Uri = Field(description="Where the Parquet goes: `file://`, `s3://`, `gs://` or `abfs://`.")
+    lake: LakeUri = Field(
+        description="Where the Parquet goes: `file:///…`, `s3://<bucket>/…`, `gs://<bucket>/…` or "
+        "`abfs://<container>@<account>.dfs.core.windows.net/…`."
+    )
     start_date: date = Field(description="First day to cover.")
     settle_hours: float = Field(48, ge=0, description="Hours after a day's end at which its bill counts as complete.")
     utc_offset: str = Field(

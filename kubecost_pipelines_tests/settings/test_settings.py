@@ -57,6 +57,8 @@ STORE = "  - {provider: aws, id: '111122223333'}\n"
         ("lake: /data\nstart_date: 2026-10-01\n", ["lake: ", "docs/settings.md"]),
         ("lake: file:///d\nstart_date: yesterday\n", ["start_date: ", "YYYY-MM-DD"]),
         ("lake: file://data/lake\nstart_date: 2026-10-01\n", ["lake: ", "file:///"]),
+        ("lake: abfs://lake/costs\nstart_date: 2026-10-01\n", ["lake: ", "abfs", "docs/settings.md"]),
+        ("lake: abfs://acme:key@acme.dfs.core.windows.net\nstart_date: 2026-10-01\n", ["lake: ", "docs/settings.md"]),
         (MINIMAL + "lakes: x\n", ["lakes: ", "spelling"]),
         (MINIMAL + "settle_hours: soon\n", ["settle_hours: "]),
         (MINIMAL + "cloud_stores:\n" + STORE + STORE, ["ProviderKey aws/111122223333 is given twice"]),
