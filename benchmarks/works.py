@@ -275,7 +275,7 @@ def _half_of_bill(bench: Bench, *, is_claimed: bool) -> Work:
             if is_claimed:
                 table = RECONCILED_ASSETS
                 mine = reconcile(
-                    claims, inventory, provider_key="/".join(KEY), settled=WINDOW.days, label_keys=LABEL_KEYS
+                    claims, inventory, provider_key="/".join(KEY), last_settled=LAST_DAY, label_keys=LABEL_KEYS
                 )
             staged = target.stage(table, mine, engine)
             _prove(lake, staged, claims.filter(claims.asset_id.isnull() if is_claimed else claims.asset_id.notnull()))
@@ -396,7 +396,7 @@ def _reconcile_workloads(bench: Bench, count: int) -> Work:
             tools = Tools(settings, source, engine, bench.scratch, now)
             days = [ALLOCATIONS_DAY]
             assets = source.read(ASSET_COSTS, [], days, engine)
-            nothing = external_rows(source.read(EXTERNAL_COSTS, [], days, engine), days)
+            nothing = external_rows(source.read(EXTERNAL_COSTS, [], days, engine), days[-1])
             staged, prices = stage_workload_costs(tools, workload_data.CLUSTER, days, assets, nothing)
             allocated = staged.summary.total_cost.sum().to_pyarrow().as_py()
             assert abs(allocated - prices.assets.total_cost.sum().to_pyarrow().as_py()) < 1e-6

@@ -4,7 +4,7 @@ Prices first, which are few (one per node, volume and load balancer), then the w
 over their wide rows. What nobody used is not lost: `unused` turns it into rows of its own.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date
 from functools import reduce
 from operator import add, or_
@@ -152,7 +152,7 @@ def network_share(rows: ir.Table) -> ir.FloatingValue:
 
 
 def price_workloads(
-    rows: ir.Table, nodes: ir.Table, volumes: Attachments, load_balancers: Attachments, settled: Sequence[date]
+    rows: ir.Table, nodes: ir.Table, volumes: Attachments, load_balancers: Attachments, last_settled: date
 ) -> ir.Table:
     """Return the workloads at the prices of what they used: rows of `reconciled_allocations`, with `date`.
 
@@ -165,7 +165,7 @@ def price_workloads(
         nodes: what `price_nodes` returns.
         volumes: the volumes that they mounted, priced.
         load_balancers: likewise.
-        settled: the days that are settled.
+        last_settled: the last day that is settled.
     """
     rates = nodes.select(
         *("network_by", "network_rate", *(f"{name}_rate" for name in HOURS)),
@@ -199,7 +199,7 @@ def price_workloads(
             "allocation_type": ibis.literal("workload"),
             "cost_basis": basis(worst),
             "is_reconciled": worst == 0,
-            "is_settled": rows.date.isin(list(settled)) if settled else ibis.literal(False),
+            "is_settled": rows.date <= ibis.literal(last_settled),
         },
     )
 

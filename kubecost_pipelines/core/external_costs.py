@@ -199,12 +199,12 @@ def _split(rows: ir.Table, costs: Sequence[str]) -> ir.Table:
     return rows.select("date", **{name: rows[name].cast(type_) for name, type_ in schema.items()})
 
 
-def external_rows(external: ir.Table, settled: Sequence[date]) -> ir.Table:
+def external_rows(external: ir.Table, last_settled: date) -> ir.Table:
     """Return the rows of `reconciled_allocations` that one cluster's external costs are, with `date`.
 
     Args:
         external: rows of `external_costs` of one cluster, with `date`.
-        settled: the days that are settled.
+        last_settled: the last day that is settled.
     """
     mark = "__external__"
     parts = ibis.array([external.namespace, external.controller, external.service, external.pod, external.container])
@@ -224,7 +224,7 @@ def external_rows(external: ir.Table, settled: Sequence[date]) -> ir.Table:
         "currency": external.billing_currency,
         "allocation_type": ibis.literal("external"),
         "is_reconciled": ibis.literal(True),
-        "is_settled": external.date.isin(list(settled)) if settled else ibis.literal(False),
+        "is_settled": external.date <= ibis.literal(last_settled),
         "cost_basis": ibis.literal("billed"),
         **{name: ibis.literal([], type=schema[name]) for name in ("pvs", "load_balancers")},
     }

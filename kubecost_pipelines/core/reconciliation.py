@@ -68,7 +68,7 @@ def sum_by_asset(claims: ir.Table, cost_metric: str, label_keys: Sequence[str] =
 
 
 def reconcile(
-    billed: ir.Table, assets: ir.Table, *, provider_key: str, settled: Sequence[date], label_keys: Sequence[str] = ()
+    billed: ir.Table, assets: ir.Table, *, provider_key: str, last_settled: date, label_keys: Sequence[str] = ()
 ) -> ir.Table:
     """Return the assets that a bill claims, at their billed cost, and the Network assets that it reveals.
 
@@ -82,7 +82,7 @@ def reconcile(
         billed: what the bill has for each asset, as `sum_by_asset` returns it.
         assets: rows of `asset_inventory`, as `for_claiming` returns them.
         provider_key: the bill's, as text.
-        settled: the days that are settled.
+        last_settled: the last day that is settled.
         label_keys: the labels to take, of which `billed` has the columns.
 
     Returns:
@@ -101,7 +101,7 @@ def reconcile(
         cost=ibis.ifelse(is_new, 0.0, joined.cost),
         **{name: ibis.coalesce(joined[f"own_{name}"], joined[name]) for name in labels},
     )
-    return _adjusted(joined, settled).select("date", *_cast(RECONCILED_ASSETS.schema()), *labels)
+    return _adjusted(joined, last_settled).select("date", *_cast(RECONCILED_ASSETS.schema()), *labels)
 
 
 def _revealed_id(asset_id: ir.StringValue, asset_type: ir.StringValue) -> ir.StringValue:
@@ -118,7 +118,7 @@ def _own_labels(assets: ir.Table, label_keys: Sequence[str]) -> dict[str, ir.Str
 
 
 def cost_assets(
-    assets: ir.Table, reconciled: Sequence[ir.Table], settled: Sequence[date], label_keys: Sequence[str] = ()
+    assets: ir.Table, reconciled: Sequence[ir.Table], last_settled: date, label_keys: Sequence[str] = ()
 ) -> ir.Table:
     """Return the Daily Asset Store: every in-cluster asset once, reconciled or still estimated.
 
@@ -126,7 +126,7 @@ def cost_assets(
         assets: rows of `asset_inventory`, with `date`.
         reconciled: `reconciled_assets` of every bill. Where two bills claim one asset (an account billed through
             two payers), their costs add up.
-        settled: the days that are settled.
+        last_settled: the last day that is settled.
         label_keys: the labels to keep, an asset's own or of its bill.
 
     Returns:
@@ -134,7 +134,7 @@ def cost_assets(
     """
     own = _own_labels(assets, label_keys)
     if not reconciled:
-        return _unclaimed(assets.mutate(**own), settled, own)
+        return _unclaimed(assets.mutate(**own), last_settled, own)
     alike = [_with_labels(rows, own) for rows in reconciled]
     rows = ibis.union(*alike) if len(alike) > 1 else alike[0]
     one_of = ("match_rule", "provider_key", *own)
@@ -147,7 +147,7 @@ def cost_assets(
         sums, ["date", "asset_id"]
     )
     joined = joined.mutate(**{name: ibis.coalesce(joined[name], joined[f"own_{name}"]) for name in own})
-    known = _adjusted(joined.drop("date_right", "asset_id_right"), settled)
+    known = _adjusted(joined.drop("date_right", "asset_id_right"), last_settled)
     new = rows.filter(rows.asset_type == "Network")
     once = new.group_by("date", "asset_id").aggregate(
         **{name: new[name].sum() for name in _SUMMED},
@@ -155,7 +155,7 @@ def cost_assets(
     )
     nodes = assets.select("date", "labels", asset_id=_revealed_id(assets.asset_id, ibis.literal("Network")))
     once = once.left_join(nodes, ["date", "asset_id"]).drop("date_right", "asset_id_right")
-    return _shape(known, own).union(_shape(_adjusted(once, settled), own))
+    return _shape(known, own).union(_shape(_adjusted(once, last_settled), own))
 
 
 def _with_labels(rows: ir.Table, names: Iterable[str]) -> ir.Table:
@@ -169,14 +169,14 @@ def _one_currency(rows: ir.Table) -> ir.StringValue:
     return ibis.ifelse(currency.min() == currency.max(), currency.min(), "mixed")
 
 
-def _unclaimed(assets: ir.Table, settled: Sequence[date], labels: Iterable[str]) -> ir.Table:
+def _unclaimed(assets: ir.Table, last_settled: date, labels: Iterable[str]) -> ir.Table:
     nothing = {name: ibis.null().cast(RECONCILED_ASSETS.schema()[name]) for name in _CLAIMED}
-    return _shape(_adjusted(assets.mutate(**nothing), settled), labels)
+    return _shape(_adjusted(assets.mutate(**nothing), last_settled), labels)
 
 
-def _adjusted(rows: ir.Table, settled: Sequence[date]) -> ir.Table:
+def _adjusted(rows: ir.Table, last_settled: date) -> ir.Table:
     """Add `is_settled`, `is_reconciled`, `adjustment` and `total_cost`."""
-    is_settled = rows.date.isin(list(settled)) if settled else ibis.literal(False)
+    is_settled = rows.date <= ibis.literal(last_settled)
     is_known = (
         rows.reconciled_cost.notnull() & (rows.missing_cost_lines == 0) & (rows.billing_currency == rows.currency)
     )

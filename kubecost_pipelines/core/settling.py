@@ -5,14 +5,19 @@ Bills arrive 6 to 24 hours late; reconciling earlier would deflate the cluster's
 """
 
 from collections.abc import Iterable
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
-from kubecost_pipelines.core.window import DAY, midnight
+from kubecost_pipelines.core.window import DAY
+
+
+def last_settled(now: datetime, settle_after: timedelta) -> date:
+    """Return the last day since whose end `settle_after` has passed."""
+    return (now.astimezone(UTC) - settle_after).date() - DAY
 
 
 def is_settled(day: date, now: datetime, settle_after: timedelta) -> bool:
     """Say whether `settle_after` has passed since `day` ended."""
-    return now >= midnight(day) + DAY + settle_after
+    return day <= last_settled(now, settle_after)
 
 
 def settled_days(days: Iterable[date], now: datetime, settle_after: timedelta) -> list[date]:

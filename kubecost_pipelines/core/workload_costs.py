@@ -4,7 +4,7 @@ The two steps of `allocating`, `attaching` and `unused` in order: prices, which 
 Σ of the rows is Σ of the cluster's assets, every day.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 
@@ -93,16 +93,16 @@ def _shared_assets(assets: ir.Table, disks: ir.Table, nodes: ir.Table) -> ir.Tab
     )
 
 
-def reconcile_allocations(allocations: ir.Table, prices: Prices, settled: Sequence[date]) -> ir.Table:
+def reconcile_allocations(allocations: ir.Table, prices: Prices, last_settled: date) -> ir.Table:
     """Return the rows of `reconciled_allocations`, external ones aside, with `date`.
 
     Args:
         allocations: what `price_assets` was given, with all columns.
         prices: what it returned.
-        settled: the days that are settled.
+        last_settled: the last day that is settled.
     """
     rows = find_nodes(workloads(allocations), prices.assets)
-    priced = price_workloads(rows, prices.nodes, prices.volumes, prices.load_balancers, settled)
+    priced = price_workloads(rows, prices.nodes, prices.volumes, prices.load_balancers, last_settled)
     return priced.union(
         idle_rows(prices.nodes),
         unmounted_rows(prices.volumes),

@@ -68,10 +68,9 @@ def _costs(tools: Tools, days: list[date]) -> ir.Table:
     stores = _reconciled(tools.settings)
     inventory = tools.lake.read(ASSET_INVENTORY, [], days, tools.engine)
     reconciled = [tools.lake.read(RECONCILED_ASSETS, store.key.parts, days, tools.engine) for store in stores]
-    settled = tools.settled(days)
-    costs = cost_assets(inventory, reconciled, settled, tools.settings.label_keys)
+    costs = cost_assets(inventory, reconciled, tools.last_settled, tools.settings.label_keys)
     recent = recent_days(days, tools.now, tools.settings.settle_after, tools.settings.allocation.short_term_days)
-    if settled or not recent:
+    if tools.settled(days) or not recent:
         return costs
     return price_recent(costs, tools.lake.read(ASSET_COSTS, [], recent, tools.engine))
 

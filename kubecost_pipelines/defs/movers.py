@@ -37,8 +37,9 @@ def explain_movers(
         movers: `namespace` and `controller`; a namespace such as `__idle__` has no controller.
         prices: of the whole cluster.
     """
-    schema = {"its_namespace": "string", "its_controller": "string"}
-    named = ibis.memtable([(one["namespace"], one["controller"]) for one in movers], schema=schema)
+    schema = {"its_date": "date", "its_namespace": "string", "its_controller": "string"}
+    # Kept, so that what follows has the same words on every day and for every cluster: they take long to compile.
+    named = tools.keep(ibis.memtable([(day, one["namespace"], one["controller"]) for one in movers], schema=schema))
     rows = tools.lake.read(ALLOCATIONS, [cluster], [day], tools.engine, is_numbered=True)
     is_mover = (rows.namespace == named.its_namespace) & rows.controller.identical_to(named.its_controller)
     rows = tools.keep(rows.semi_join(named, is_mover))
@@ -46,13 +47,13 @@ def explain_movers(
     used = trace(rows, prices, is_by_row=True)
     used = used.inner_join(whose, used.row == whose.its_row)
     unused, nobody = trace_unused(prices), named.filter(named.its_controller.isnull())
-    unused = unused.filter(unused.date == day).semi_join(nobody, unused.namespace == nobody.its_namespace)
+    unused = unused.semi_join(nobody, [unused.date == nobody.its_date, unused.namespace == nobody.its_namespace])
     columns = ("namespace", "controller", "asset_id", "resource", *_SUMS)
     parts = used.select(columns).union(unused.mutate(controller=ibis.null("string")).select(columns))
     parts = parts.group_by("namespace", "controller", "asset_id", "resource").aggregate(
         **{name: parts[name].sum() for name in _SUMS}
     )
-    assets = prices.assets.filter(prices.assets.date == day)
+    assets = prices.assets.semi_join(named, prices.assets.date == named.its_date)
     assets = assets.select(its_id="asset_id", **{name: assets[column] for name, column in _OF_ASSET.items()})
     told = parts.left_join(assets, parts.asset_id == assets.its_id).drop("its_id")
     rows_told = told.order_by(ibis.desc(told.adjustment.abs()), "asset_id", "resource").limit(PARTS_SHOWN)

@@ -135,7 +135,7 @@ def _write(
     assets = tools.lake.read(ASSET_COSTS, [], days, tools.engine)
     external = tools.lake.read(EXTERNAL_COSTS, [], days, tools.engine)
     is_ours = (external.cluster == cluster.name) & (external.billing_currency == cluster.currency)
-    external = external_rows(external.filter(is_ours), tools.settled(days))
+    external = external_rows(external.filter(is_ours), tools.last_settled)
     staged, prices = stage_workload_costs(tools, cluster.name, days, assets, external)
     summary = staged.summary
     _prove_conservation(summary, prices.assets, cluster, report)
@@ -173,7 +173,7 @@ def stage_workload_costs(
     allocations = tools.lake.read(ALLOCATIONS, [cluster], days, tools.engine, is_numbered=True)
     assets = tools.keep(assets.filter(assets.cluster == cluster))
     prices = price_assets(assets, allocations, tools.keep)
-    rows = reconcile_allocations(allocations, prices, tools.settled(days)).union(external)
+    rows = reconcile_allocations(allocations, prices, tools.last_settled).union(external)
     found = [tools.lake.describe(ALLOCATIONS, [cluster], day) for day in days]
     is_held = sum(one.rows for one in found if one) <= ROWS_IN_MEMORY
     staged = tools.lake.stage(RECONCILED_ALLOCATIONS, rows, tools.engine, summarise=summarise, is_held=is_held)

@@ -128,7 +128,7 @@ def _write_half(tools: Tools, store: CloudStoreSettings, month: Window, half: _H
             claims,
             inventory,
             provider_key=str(store.key),
-            settled=tools.settled(month.days),
+            last_settled=tools.last_settled,
             label_keys=labels,
         )
     staged = tools.lake.stage(half.table, mine, tools.engine)

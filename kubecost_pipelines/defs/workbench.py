@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 import ibis.expr.types as ir
 
-from kubecost_pipelines.core.settling import settled_days
+from kubecost_pipelines.core.settling import last_settled, settled_days
 from kubecost_pipelines.lake import Engine, Lake, open_engine
 from kubecost_pipelines.settings import Settings
 from kubecost_pipelines.settings.locations import locate
@@ -28,6 +28,10 @@ class Tools:
     def keep(self, rows: ir.Table) -> ir.Table:
         """Return the rows, computed once for what is asked of them next."""
         return self.engine.compute("kept", rows)
+
+    @property
+    def last_settled(self) -> date:
+        return last_settled(self.now, self.settings.settle_after)
 
     def settled(self, days: list[date]) -> list[date]:
         return settled_days(days, self.now, self.settings.settle_after)

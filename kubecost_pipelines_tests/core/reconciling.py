@@ -22,9 +22,9 @@ Days = list[tuple[date, list[Row], list[Row]]]
 
 def reconcile_days(days: Days) -> list[Row]:
     """Return the rows of all days at once."""
-    settled = sorted({row["date"] for _, found, _ in days for row in found if row.get("is_settled", True)})
+    settled = [row["date"] for _, found, _ in days for row in found if row.get("is_settled", True)]
     with _priced(days) as (allocations, prices):
-        return rows(reconcile_allocations(allocations, prices, settled))
+        return rows(reconcile_allocations(allocations, prices, max(settled, default=date.min)))
 
 
 def trace_days(days: Days) -> list[Row]:

@@ -1,5 +1,6 @@
 """Every expectation passes on good rows and names the bad ones."""
 
+from datetime import date, timedelta
 from typing import Any
 
 import ibis
@@ -103,16 +104,16 @@ def test_bad_assets_break_it(name: str, assets: list[dict[str, Any]]) -> None:
 def test_a_foreign_currency_is_named() -> None:
     [expectation] = RECONCILED_EXPECTATIONS
     billed = sum_by_asset(claim(bill_table([GOOD | {"billing_currency": "EUR"}]), asset_table([NODE])), "effective")
-    found = reconcile(billed, asset_table([NODE]), provider_key="aws/1", settled=[DAY])
+    found = reconcile(billed, asset_table([NODE]), provider_key="aws/1", last_settled=DAY)
 
     [row] = rows(expectation.offenders(found))
 
     assert (row["currency"], row["billing_currency"]) == ("USD", "EUR")
 
 
-@pytest.mark.parametrize(("settled", "offenders"), [([DAY], 1), ([], 0)])
-def test_low_coverage_counts_on_settled_days_only(settled: list[Any], offenders: int) -> None:
-    costs = cost_assets(asset_table([NODE]), [], settled)
+@pytest.mark.parametrize(("last_settled", "offenders"), [(DAY, 1), (DAY - timedelta(days=1), 0)])
+def test_low_coverage_counts_on_settled_days_only(last_settled: date, offenders: int) -> None:
+    costs = cost_assets(asset_table([NODE]), [], last_settled)
 
     assert len(rows(expect_coverage(0.9).offenders(costs))) == offenders
 

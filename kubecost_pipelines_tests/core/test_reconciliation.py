@@ -1,6 +1,7 @@
 """From estimate to bill: every expected figure is worked out by hand."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -31,7 +32,14 @@ def reconciled(
 ) -> list[dict[str, Any]]:
     inventory = asset_table(assets)
     billed = sum_by_asset(claim(bill_table(charges), inventory), metric)
-    return rows(reconcile(billed, inventory, provider_key="aws/111122223333", settled=[DAY] if is_settled else []))
+    return rows(
+        reconcile(
+            billed,
+            inventory,
+            provider_key="aws/111122223333",
+            last_settled=DAY if is_settled else DAY - timedelta(days=1),
+        )
+    )
 
 
 def test_an_asset_on_the_bill_costs_what_was_billed() -> None:
@@ -88,9 +96,9 @@ def test_a_nodes_traffic_becomes_an_asset_of_its_own_with_the_nodes_id() -> None
 
 def test_an_asset_that_the_bill_does_not_name_keeps_its_estimate() -> None:
     billed = sum_by_asset(claim(bill_table([]), asset_table([NODE])), "effective")
-    nothing = reconcile(billed, asset_table([NODE]), provider_key="aws/1", settled=[DAY])
+    nothing = reconcile(billed, asset_table([NODE]), provider_key="aws/1", last_settled=DAY)
 
-    [node] = rows(cost_assets(asset_table([NODE]), [nothing], [DAY]))
+    [node] = rows(cost_assets(asset_table([NODE]), [nothing], DAY))
 
     assert (node["adjustment"], node["total_cost"], node["is_reconciled"], node["match_rule"]) == (
         0.0,
@@ -102,7 +110,7 @@ def test_an_asset_that_the_bill_does_not_name_keeps_its_estimate() -> None:
 
 
 def test_without_any_bill_every_asset_stays_estimated() -> None:
-    [node] = rows(cost_assets(asset_table([NODE]), [], [DAY]))
+    [node] = rows(cost_assets(asset_table([NODE]), [], DAY))
 
     assert (node["total_cost"], node["billed_cost"], node["is_reconciled"]) == (10.0, None, False)
 
@@ -114,11 +122,11 @@ def test_the_daily_asset_store_has_every_asset_once_and_adds_two_payers() -> Non
         return bill_table([{"provider_id": "i-1", "cost": cost}, CHARGE | {"cost": "1", "category": "Network"}])
 
     halves = [
-        reconcile(sum_by_asset(claim(bill, assets), "effective"), assets, provider_key=key, settled=[DAY])
+        reconcile(sum_by_asset(claim(bill, assets), "effective"), assets, provider_key=key, last_settled=DAY)
         for key, bill in (("aws/1", bill_of("5")), ("aws/2", bill_of("0.5")))
     ]
 
-    by_id = {row["asset_id"]: row for row in rows(cost_assets(assets, halves, [DAY]))}
+    by_id = {row["asset_id"]: row for row in rows(cost_assets(assets, halves, DAY))}
 
     assert {id_: row["total_cost"] for id_, row in by_id.items()} == {"node": 5.5, "node/network": 2.0, "other": 4.0}
     assert by_id["node"]["billed_cost"] == Decimal("5.5")
@@ -165,8 +173,8 @@ def test_coverage_counts_what_the_bill_knows_and_leaves_network_out() -> None:
     assets = asset_table([NODE, {"asset_id": "lost", "provider_id": "i-9", "cost": 30.0, "name": "worker-9"}])
     charges = [{"provider_id": "i-1", "cost": "8"}, {"provider_id": "i-1", "cost": "1", "category": "Network"}]
     billed = sum_by_asset(claim(bill_table(charges), assets), "effective")
-    found = reconcile(billed, assets, provider_key="aws/1", settled=[DAY])
-    costs = cost_assets(assets, [found], [DAY])
+    found = reconcile(billed, assets, provider_key="aws/1", last_settled=DAY)
+    costs = cost_assets(assets, [found], DAY)
 
     [coverage] = rows(match_coverage(costs))
     [lost] = rows(unmatched(costs))
@@ -186,7 +194,7 @@ def test_a_label_is_the_assets_own_or_else_its_bills() -> None:
 
     billed = sum_by_asset(claim(for_reconciling(bill, "effective", keys), assets), "effective", keys)
     inventory = for_claiming(assets, keys)
-    found = reconcile(billed, inventory, provider_key="aws/1", settled=[DAY], label_keys=keys)
+    found = reconcile(billed, inventory, provider_key="aws/1", last_settled=DAY, label_keys=keys)
 
     wanted = {
         "node": ("prod", "web", "payments", None),
@@ -194,9 +202,9 @@ def test_a_label_is_the_assets_own_or_else_its_bills() -> None:
         "bare": ("dev", "api", "payments", None),
     }
     assert labels_of(found, keys) == wanted
-    stored = cost_assets(assets, [found.drop("label_added_since"), found.filter(False)], [DAY], keys)
+    stored = cost_assets(assets, [found.drop("label_added_since"), found.filter(False)], DAY, keys)
     assert labels_of(stored, keys) == wanted | {"unbilled": (None, None, "books", None)}
-    assert labels_of(cost_assets(assets, [], [DAY], keys), keys)["node"] == ("prod", "web", None, None)
+    assert labels_of(cost_assets(assets, [], DAY, keys), keys)["node"] == ("prod", "web", None, None)
     assert dict({row["asset_id"]: row["labels"] for row in rows(stored)}["node/network"]) == node["labels"]
 
 
