@@ -46,7 +46,7 @@ def test_what_it_copies_is_there_and_sent_to_the_engine() -> None:
         if not source.startswith("--")
     ]
 
-    assert len(copied) == 6
+    assert len(copied) == 7
     for source in copied:
         assert (ROOT / source).exists(), source
         assert source in sent, source
