@@ -43,12 +43,16 @@ def measure_loading(url: str, visits: int) -> Loading | None:
 
 def _visit(browser: Browser, url: str) -> Loading:
     loaded = list[Request]()
+
+    def note(request: Request) -> None:
+        loaded.append(request)
+
     with browser.new_context(viewport={"width": 1440, "height": 1000}) as context:
         context.add_init_script(FIRST_CHART)
         page = context.new_page()
-        page.on("requestfinished", loaded.append)
+        page.on("requestfinished", note)
         page.goto(url)
-        page.wait_for_function("window.firstChart")
+        page.wait_for_selector(f"{CHART} rect, {CHART} path", state="attached")
         page.wait_for_load_state("networkidle")
         interactive = page.evaluate("performance.getEntriesByType('navigation')[0].domInteractive")
         size = sum(request.sizes()["responseBodySize"] for request in loaded)

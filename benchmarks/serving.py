@@ -111,8 +111,8 @@ def main() -> None:
             measure(url, again, 1)
             missed += ask(f"asked again, {len(again)} × {ROUNDS}", days, CLIENTS, again * ROUNDS)
             for name in questions(days):
-                for clients in (1, CLIENTS):
-                    distinct = [questions(days, shift + 1 + 40 * clients)[name] for shift in range(24)]
+                for turn, clients in enumerate((1, CLIENTS)):
+                    distinct = [questions(days, 1 + turn * 24 + shift)[name] for shift in range(24)]
                     missed += ask(f"distinct, {name}", days, clients, distinct)
         memory = process.memory_info().rss / 1e6
         loading = measure_loading(url, visits=5)
