@@ -128,8 +128,9 @@ class AllocationQueries:
         columns = [*_common(question, summary), *_state(question, source), *_amounts(question)]
         parts = ", ".join(f"coalesce({key.sql}, '{UNALLOCATED}')" for key in keys)
         name = f"concat_ws('/', {parts})" if parts else "name"
-        named = f"{_set_start(question)} AS set_start, {_named(question, name)} AS name"
-        parameters = [value for key in keys for value in key.parameters]
+        start, parameters = _set_start(question)
+        named = f"{start} AS set_start, {_named(question, name)} AS name"
+        parameters += [value for key in keys for value in key.parameters]
         if not _shares_items(question):
             where = " AND ".join([source.where, *_kept_types(question), wanted.sql])
             sql = f"SELECT {named}, {_listed(columns)} FROM {source.table} WHERE {where} GROUP BY 1, 2"
@@ -155,13 +156,14 @@ class AllocationQueries:
         shares = _idle_shares(question)
         whole = " + ".join(f"sum({share})" for share in shares.values())
         sums = [f"sum({share}) AS {x}_cost" for x, share in shares.items()]
+        start, parameters = _set_start(question)
         sql = (
-            f"SELECT {_set_start(question)} AS set_start, {_idle_name(question)} AS name, "
+            f"SELECT {start} AS set_start, {_idle_name(question)} AS name, "
             f"{_listed(_state(question, source))}, {', '.join(sums)}, {whole} AS total_cost FROM {source.table} "
             f"WHERE {source.where} AND allocation_type IN ('workload', 'idle') AND {wanted.sql} "
             f"GROUP BY 1, 2 HAVING abs({whole}) > 1e-12"
         )
-        return Compiled(sql, [*source.parameters, *wanted.parameters], wanted.columns)
+        return Compiled(sql, [*parameters, *source.parameters, *wanted.parameters], wanted.columns)
 
     def _smallest(self, question: AllocationQuestion, needed: set[str]) -> Summary | None:
         if isinstance(question.step, Hours):
@@ -187,11 +189,11 @@ def _source(question: AllocationQuestion, summary: Summary | None) -> _Source:
     return _Source(summary.name, f"({where})", [bound for span in spans for bound in span], "rows")
 
 
-def _set_start(question: AllocationQuestion) -> str:
+def _set_start(question: AllocationQuestion) -> tuple[str, list[object]]:
     first = question.bounds[0]
     if isinstance(question.step, Hours):
-        return f"time_bucket(INTERVAL {question.step.count} HOUR, hour, TIMESTAMP '{_naive(first)}')"
-    return set_start(question.step).format(first=first)
+        return f"time_bucket(INTERVAL {question.step.count} HOUR, hour, CAST(? AS TIMESTAMP))", [_naive(first)]
+    return set_start(question.step, first)
 
 
 def _naive(time: date) -> date:

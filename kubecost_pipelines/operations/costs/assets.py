@@ -143,8 +143,9 @@ def compile_question(question: AssetQuestion) -> Compiled:
     ]
     last = [f"{'NULL' if question.aggregate else f'any_value({one})'} AS {one}" for one in _LAST]
     source = f"{_ASSETS} UNION ALL {_CLOUD}" if question.with_cloud else _ASSETS
+    start, starts = set_start(question.step, first)
     sql = (
-        f"SELECT {set_start(question.step).format(first=first)} AS set_start, concat_ws('/', {parts}) AS item, "
+        f"SELECT {start} AS set_start, concat_ws('/', {parts}) AS item, "
         f"count(*) AS rows, {', '.join([*identity, *sums, *last])}, {adjustment} AS adjustment, "
         'min("start") AS "start", max("end") AS "end", bool_and(coalesce(is_reconciled, false)) AS is_reconciled, '
         "bool_and(coalesce(is_settled, false)) AS is_settled, avg(CAST(is_spot AS INTEGER)) AS spot_share, "
@@ -152,4 +153,4 @@ def compile_question(question: AssetQuestion) -> Compiled:
         f"FROM ({source}) WHERE {wanted.sql} GROUP BY 1, 2 LIMIT {MAX_ITEMS + 1}"
     )
     windows: Sequence[object] = [first, end] * (2 if question.with_cloud else 1)
-    return Compiled(sql, [*windows, *wanted.parameters], wanted.columns)
+    return Compiled(sql, [*starts, *windows, *wanted.parameters], wanted.columns)

@@ -160,13 +160,14 @@ def compile_question(question: CloudCostQuestion, label_keys: Sequence[str]) -> 
         for column in METRICS.values()
     ]
     source = summary.name if is_summed else serving.CLOUD_COSTS
+    start, starts = set_start(question.step, first)
     sql = (
-        f"SELECT {set_start(question.step).format(first=first)} AS set_start, "
+        f"SELECT {start} AS set_start, "
         f"concat_ws('/', {', '.join(parts)}) AS item, {', '.join([*common, *sums])}, "
         "CASE WHEN min(currency) = max(currency) THEN min(currency) ELSE 'mixed' END AS currency "
         f"FROM {source} WHERE date >= ? AND date < ? AND {wanted.sql} GROUP BY 1, 2 LIMIT {MAX_ITEMS + 1}"
     )
-    return Compiled(sql, [*parameters, first, end, *wanted.parameters], needed)
+    return Compiled(sql, [*starts, *parameters, first, end, *wanted.parameters], needed)
 
 
 def _column(name: str) -> str:

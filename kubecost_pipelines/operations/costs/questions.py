@@ -160,17 +160,16 @@ def _next_start(start: date, end: date, step: Step | Days | Hours) -> date:
     return end
 
 
-def set_start(step: Step | Days) -> str:
-    """Return SQL for the first day of the set that `date` lies in; `{first}` stands in it for the window's."""
+def set_start(step: Step | Days, first: date) -> tuple[str, list[object]]:
+    """Return SQL for the first day of the set that `date` lies in, of a window from `first` on, and its parameters."""
+    start = "CAST(? AS DATE)"
     if isinstance(step, Days):
-        return f"(DATE '{{first}}' + CAST(((date - DATE '{{first}}') // {step.count}) * {step.count} AS INTEGER))"
-    match step:
-        case Step.DAY:
-            return "date"
-        case Step.WEEK:
-            return "greatest(date - CAST(dayofweek(date) AS INTEGER), DATE '{first}')"
-        case Step.MONTH:
-            return "greatest(CAST(date_trunc('month', date) AS DATE), DATE '{first}')"
-        case Step.QUARTER:
-            return "greatest(CAST(date_trunc('quarter', date) AS DATE), DATE '{first}')"
-    return "DATE '{first}'"
+        sql = f"({start} + CAST(((date - {start}) // {step.count}) * {step.count} AS INTEGER))"
+    else:
+        sql = {
+            Step.DAY: "date",
+            Step.WEEK: f"greatest(date - CAST(dayofweek(date) AS INTEGER), {start})",
+            Step.MONTH: f"greatest(CAST(date_trunc('month', date) AS DATE), {start})",
+            Step.QUARTER: f"greatest(CAST(date_trunc('quarter', date) AS DATE), {start})",
+        }.get(step, start)
+    return sql, [first] * sql.count("?")
