@@ -262,7 +262,8 @@ def _print_grid(console: Console, finding: Finding, names: Sequence[str], rows: 
     grid = Grid(title=finding.title, title_justify="left", caption=finding.note, caption_justify="left")
     for position, name in enumerate(names):
         is_text = any(isinstance(row[position], str) for row in rows)
-        grid.add_column(name.replace("_", " "), justify="left" if is_text else "right")
+        # Folded, not cut: ids differ in their last letters.
+        grid.add_column(name.replace("_", " "), justify="left" if is_text else "right", overflow="fold")
     for row in rows:
         grid.add_row(*map(_cell, row))
     console.print(grid)

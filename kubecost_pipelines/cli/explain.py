@@ -91,7 +91,7 @@ def _grid(console: Console, title: str, rows: Sequence[Mapping[str, Any]], names
     grid = Grid(title=title, title_justify="left", caption=note, caption_justify="left")
     for name in names:
         is_number = any(isinstance(row[name], float | Decimal) for row in rows)
-        grid.add_column(name.replace("_", " "), justify="right" if is_number else "left")
+        grid.add_column(name.replace("_", " "), justify="right" if is_number else "left", overflow="fold")
     for row in rows[:SHOWN]:
         grid.add_row(*(_cell(row[name]) for name in names))
     console.print(grid)

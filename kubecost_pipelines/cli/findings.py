@@ -40,11 +40,11 @@ FINDINGS = (
         "Nodes of prod-eks-1, last settled day",
         f"""
         WITH settled AS (FROM {_ASSET_COSTS} WHERE is_settled AND asset_type = 'Node' AND cluster = 'prod-eks-1')
-        SELECT name AS node, provider_id, cost AS estimated, adjustment, total_cost AS total,
+        SELECT split_part(name, '.', 1) AS node, cost AS estimated, adjustment, total_cost AS total,
                coalesce(match_rule, 'not on the bill') AS matched_by
         FROM settled WHERE date = (SELECT max(date) FROM settled) ORDER BY provider_id
         """,
-        "One is reserved, one is on a Savings Plan, one is spot, and one the bill does not know.",
+        "…-12 is reserved, …-13 on a Savings Plan, …-14 is spot, and …-15 the bill does not know.",
     ),
     Finding(
         "Namespaces of prod-eks-1",
