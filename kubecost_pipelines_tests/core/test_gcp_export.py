@@ -133,6 +133,15 @@ def test_a_resources_label_beats_its_projects(engine: Backend) -> None:
     assert (row["is_kubernetes"], row["cluster"]) == (True, "prod")
 
 
+def test_a_label_without_a_value_leaves_it_to_the_project_which_says_nothing_of_clusters(engine: Backend) -> None:
+    of_project = '[{"key": "team", "value": "platform"}, {"key": "goog-k8s-cluster-name", "value": "prod"}]'
+
+    [row] = normalised(engine, {"labels": '[{"key": "team", "value": null}]', "project.labels": of_project})
+
+    assert row["label_team"] == "platform"
+    assert (row["is_kubernetes"], row["cluster"]) == (False, None)
+
+
 @pytest.mark.parametrize(
     ("name", "global_name", "expected"),
     [

@@ -287,8 +287,12 @@ def _read_labels(daily: ir.Table, columns: Mapping[str, str]) -> ir.Table:
     """Add a column per label, and all of them as `tags`: read once per list of labels, which many rows share."""
     both = ["labels", "project_labels"]
     lists = daily.select(*both).distinct()
-    own, project = _labels(lists.labels), _labels(lists.project_labels)
-    read = lists.mutate(**{column: _label(own, project, key) for key, column in columns.items()})
+    own = _labels(lists.labels)
+    lists = lists.mutate(own=own, all=own.concat(_labels(lists.project_labels)))
+    # The first hit counts: a resource's own label. A project's says nothing about the clusters in it.
+    read = lists.mutate(
+        **{column: _label(lists.own if key in KUBERNETES_LABELS else lists.all, key) for key, column in columns.items()}
+    ).drop("own", "all")
     read = read.mutate(tags=as_json(read, columns))
     return join_same(daily, read, both).drop(*both)
 
@@ -298,10 +302,8 @@ def _labels(found: ir.Value) -> ir.ArrayValue:
     return _objects(text, {"key": "string", "value": "string"})
 
 
-def _label(own: ir.ArrayValue, project: ir.ArrayValue, key: str) -> ir.StringValue:
-    found = [labels.filter(lambda one: one["key"] == key)[0]["value"] for labels in (own, project)]
-    # A project's label says nothing about the clusters in it.
-    return found[0] if key in KUBERNETES_LABELS else ibis.coalesce(*found)
+def _label(labels: ir.ArrayValue, key: str) -> ir.StringValue:
+    return labels.filter(lambda one: (one["key"] == key) & one["value"].notnull())[0]["value"]
 
 
 def _charge_category(daily: ir.Table) -> ir.StringValue:
