@@ -79,18 +79,19 @@ def serve_dagster(
     *,
     module_name: str = "kubecost_pipelines.definitions",
     seconds_in_queue: int = 5,
+    has_daemon: bool = True,
 ) -> Iterator[DagsterServer]:
     """Serve the deployment that `write_deployment` wrote into `folder`.
 
-    Dagster looks into its queue of runs every `seconds_in_queue`; its own default is five.
+    Dagster looks into its queue of runs every `seconds_in_queue`; its own default is five. Without a daemon, what is
+    launched stays as it is.
     """
     environment = {**environment, "SECONDS_IN_QUEUE": str(seconds_in_queue)}
     port = free_port()
     module = ["-m", module_name]
-    commands = [
-        [sys.executable, "-m", "dagster_webserver", "-p", str(port), *module],
-        [sys.executable, "-m", "kubecost_pipelines_tests.quick_daemon", "run", *module],
-    ]
+    commands = [[sys.executable, "-m", "dagster_webserver", "-p", str(port), *module]]
+    if has_daemon:
+        commands.append([sys.executable, "-m", "kubecost_pipelines_tests.quick_daemon", "run", *module])
     server = DagsterServer(f"http://127.0.0.1:{port}", folder / "dagster_home", folder / "lake", environment)
     # As `dagster dev` does: two servers that both find no SQLite database yet both make one, and break it.
     with server.instance():

@@ -208,6 +208,26 @@ def test_each_pipeline_writes_its_own_tables_for_one_cluster(tmp_path: Path) -> 
     ]
 
 
+def test_a_rebuild_of_one_bill_does_not_end_what_is_at_work_on_others_too(tmp_path: Path) -> None:
+    environment = write_deployment(tmp_path, DAYS[:1])
+    settings = Path(environment[CONFIG_VARIABLE])
+    content = yaml.safe_load(settings.read_text(encoding="utf-8"))
+    content["cloud_stores"].append({**content["cloud_stores"][0], "id": "444455556666"})
+    settings.write_text(yaml.safe_dump(content), encoding="utf-8")
+
+    with serve_dagster(tmp_path, environment, has_daemon=False) as server:
+        of_all = server.cli("rebuild", "cloud-assets", "--commit")
+        of_one = server.cli("rebuild", "cloud-assets", "--provider", ACCOUNT, "--commit")
+        [at_work] = dagster_backfills(server)
+        with server.instance() as instance:
+            status = instance.get_backfill(at_work).status.value  # type: ignore[union-attr]
+
+    assert of_all.returncode == 0, of_all.stderr
+    assert of_one.returncode == 6
+    assert f"backfill {at_work} of cloud-assets is at work on this and on more: {server.url}/runs/b/" in of_one.stderr
+    assert status == "REQUESTED"
+
+
 def test_a_code_location_that_does_not_load_is_named_with_its_error(tmp_path: Path) -> None:
     environment = write_deployment(tmp_path, DAYS[:1])
     with serve_dagster(tmp_path, environment, module_name="no_such_module") as server:
