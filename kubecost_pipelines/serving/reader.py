@@ -14,6 +14,8 @@ from urllib.parse import unquote, urlsplit
 
 import duckdb
 
+from kubecost_pipelines.serving.deadlines import Deadlines
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -54,6 +56,7 @@ def current_file(folder: Path) -> Path | None:
         missed = target
 
 
+_DEADLINES = Deadlines()
 _CURE = (
     "Ask for a shorter window, aggregate, or filter by what the store keeps sums of: cluster, namespace, controller or "
     "a configured label."
@@ -117,12 +120,10 @@ class ServingReader:
     ) -> Answer:
         name, connection = self._connection()
         cursor = connection.cursor()
-        timer = threading.Timer(self.query_seconds, cursor.interrupt)
-        timer.daemon = True
-        timer.start()
         try:
-            cursor.execute(self._parse(sql, cursor), list(parameters))
-            return fetch(cursor)
+            with _DEADLINES.within(self.query_seconds, cursor):
+                cursor.execute(self._parse(sql, cursor), list(parameters))
+                return fetch(cursor)
         except duckdb.InterruptException as error:
             raise QueryTooLongError(f"the question took more than {self.query_seconds:g} s. {_CURE}") from error
         except duckdb.OutOfMemoryException as error:
@@ -132,7 +133,6 @@ class ServingReader:
                 raise self._give_up(name) from error
             raise
         finally:
-            timer.cancel()
             cursor.close()
 
     def _parse(self, sql: str, cursor: duckdb.DuckDBPyConnection) -> duckdb.Statement:

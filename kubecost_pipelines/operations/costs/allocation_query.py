@@ -255,7 +255,13 @@ def _common(question: AllocationQuestion, summary: Summary | None) -> list[_Colu
     if named & {"controller", *KINDS}:
         named |= {"controller", "controller_kind"}
     known = set(summary.dimensions) if summary else set(TEXTS)
-    return [_Column(name, name, "common") for name in TEXTS if name in known and name in {*named, "cluster"}]
+    # What an item is named after, its rows agree on; idle rows of several nodes are one item.
+    agreed = named if len(question.aggregate) == 1 and named <= {"namespace", "pod", "container"} else set[str]()
+    return [
+        _Column(name, name, "any" if name in agreed else "common")
+        for name in TEXTS
+        if name in known and name in {*named, "cluster"}
+    ]
 
 
 def _state(question: AllocationQuestion, source: _Source) -> list[_Column]:
