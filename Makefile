@@ -7,7 +7,7 @@ export DAGSTER_DISABLE_TELEMETRY := yes
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test check docs bench bench-works bench-serving bench-status bench-kills bench-backfill components clean dashboard screenshots
+.PHONY: help setup demo dev test test-month check docs bench bench-works bench-serving bench-status bench-kills bench-backfill components clean dashboard screenshots
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ MEMORY := /dev/shm
 test: .venv/ready ## Run all tests
 	@room=$$(df --output=avail $(MEMORY) 2>/dev/null | tail -1); [ "$${room:-0}" -lt 4000000 ] || export TMPDIR=$(MEMORY); \
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+
+test-month: .venv/ready ## Let a whole month's bill arrive day by day, restated twice and finalised (a quarter of an hour)
+	WHOLE_MONTH=1 $(BIN)/python -m pytest kubecost_pipelines_tests/defs/test_a_month_arrives.py
 
 check: .venv/ready ## Format, lint, types, layers, and docs that match the code
 	$(BIN)/ruff format --check .

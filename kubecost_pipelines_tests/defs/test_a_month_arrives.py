@@ -27,7 +27,7 @@ pytestmark = pytest.mark.timeout(3600 if IS_WHOLE else 900)
 ACCOUNT = "111122223333"
 BILLING, SENSOR = f"cloud_billing/aws/{ACCOUNT}", f"bill_changes_aws_{ACCOUNT}"
 DAYS = 31 if IS_WHOLE else 5
-"""Set WHOLE_MONTH to let all of October arrive, one day per tick (some minutes)."""
+"""`make test-month` lets all of October arrive, one day per tick."""
 RESTATED = date(2026, 10, 3)
 TABLES = ("cloud_billing", "in_cluster_assets", "asset_inventory", "reconciled_assets", "cloud_assets", "asset_costs")
 
