@@ -46,7 +46,7 @@ check: .venv/ready ## Format, lint, types, layers, and docs that match the code
 docs: .venv/ready ## Write what is generated: pages of docs/, columns of deploy/terraform
 	$(BIN)/python -m kubecost_pipelines.cli.docs
 
-bench: .venv/ready ## Measure speed and memory: `bench-works`, then `bench-serving` (a quarter of an hour)
+bench: .venv/ready ## Measure speed and memory: `bench-works`, then `bench-serving` (twenty minutes)
 	@$(BIN)/python -m benchmarks; missed=$$?; $(BIN)/python -m benchmarks.serving && exit $$missed
 
 bench-works: .venv/ready ## Measure what runs do as paired ratios
