@@ -33,7 +33,7 @@ test: .venv/ready ## Run all tests
 	@room=$$(df --output=avail $(MEMORY) 2>/dev/null | tail -1); [ "$${room:-0}" -lt 4000000 ] || export TMPDIR=$(MEMORY); \
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-test-month: .venv/ready ## Let a whole month's bill arrive day by day, restated twice and finalised (a quarter of an hour)
+test-month: .venv/ready ## Let a whole month's bill arrive day by day, restated twice and finalised (ten minutes)
 	WHOLE_MONTH=1 $(BIN)/python -m pytest kubecost_pipelines_tests/defs/test_a_month_arrives.py
 
 check: .venv/ready ## Format, lint, types, layers, and docs that match the code
