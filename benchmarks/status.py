@@ -52,9 +52,11 @@ def main() -> None:
         start = time.perf_counter()
         command = [str(Path(sys.executable).parent / "kubecost-pipelines"), "status", "--json"]
         subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
-        print(f"kubecost-pipelines status --json, Python's start included: {time.perf_counter() - start:.2f} s")
+        seconds = time.perf_counter() - start
     verdict = "within" if seconds <= GOAL_SECONDS else "MISSED"
-    print(f"goal: {GOAL_SECONDS} s for the status itself: {verdict}")
+    print(
+        f"kubecost-pipelines status --json, Python's start included: {seconds:.2f} s (goal {GOAL_SECONDS}: {verdict})"
+    )
     sys.exit(seconds > GOAL_SECONDS)
 
 

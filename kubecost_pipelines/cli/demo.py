@@ -26,7 +26,7 @@ from kubecost_pipelines.cli.findings import FINDINGS, Finding
 from kubecost_pipelines.core.tables import CLOUD_BILLING
 from kubecost_pipelines.core.window import DAY, Window
 from kubecost_pipelines.definitions import build_definitions
-from kubecost_pipelines.defs.describing import asset_key
+from kubecost_pipelines.defs.keys import asset_key
 from kubecost_pipelines.demo.aws_bill import write_aws_bill
 from kubecost_pipelines.demo.azure_bill import write_azure_bill
 from kubecost_pipelines.demo.cluster_api import serve_cluster

@@ -5,8 +5,9 @@ from datetime import date
 import dagster as dg
 
 from kubecost_pipelines.core.exports.tables import ALLOCATION_EXPORT
-from kubecost_pipelines.defs.describing import asset_key, daily_asset, of_cluster
+from kubecost_pipelines.defs.describing import daily_asset, of_cluster
 from kubecost_pipelines.defs.exporting import DAY_CURE, rows_of_lake, source_table
+from kubecost_pipelines.defs.keys import asset_key
 from kubecost_pipelines.defs.reporting import Materialized, Report, as_table, window_of
 from kubecost_pipelines.defs.workbench import Tools, Workbench
 from kubecost_pipelines.lake import LakeError, Written

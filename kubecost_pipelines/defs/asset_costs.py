@@ -14,7 +14,8 @@ from kubecost_pipelines.core.tables import ASSET_COSTS, ASSET_INVENTORY, RECONCI
 from kubecost_pipelines.core.window import Window
 from kubecost_pipelines.defs.charts import bars
 from kubecost_pipelines.defs.completeness import name_missing
-from kubecost_pipelines.defs.describing import asset_key, check_spec, daily_asset
+from kubecost_pipelines.defs.describing import check_spec, daily_asset
+from kubecost_pipelines.defs.keys import asset_key
 from kubecost_pipelines.defs.reporting import SHOWN, STATE, Materialized, Report, as_table, window_of
 from kubecost_pipelines.defs.workbench import Tools, Workbench
 from kubecost_pipelines.settings import CloudStoreSettings, Settings

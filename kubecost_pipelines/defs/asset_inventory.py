@@ -8,7 +8,8 @@ from kubecost_pipelines.core.expectations import ASSET_EXPECTATIONS, EVERY_CLUST
 from kubecost_pipelines.core.tables import ASSET_INVENTORY, IN_CLUSTER_ASSETS
 from kubecost_pipelines.core.window import Window
 from kubecost_pipelines.defs.completeness import name_missing
-from kubecost_pipelines.defs.describing import asset_key, check_spec, daily_asset
+from kubecost_pipelines.defs.describing import check_spec, daily_asset
+from kubecost_pipelines.defs.keys import asset_key
 from kubecost_pipelines.defs.reporting import Materialized, Report, window_of
 from kubecost_pipelines.defs.workbench import Tools, Workbench
 from kubecost_pipelines.settings import Settings

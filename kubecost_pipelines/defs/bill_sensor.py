@@ -26,7 +26,7 @@ from kubecost_pipelines.core.bill_changes import (
 from kubecost_pipelines.core.bills.digest import DayDigest
 from kubecost_pipelines.core.tables import CLOUD_BILLING
 from kubecost_pipelines.defs.connection_status import find_unreadable, look_at, report
-from kubecost_pipelines.defs.describing import asset_key
+from kubecost_pipelines.defs.keys import asset_key
 from kubecost_pipelines.defs.pools import limit_pools
 from kubecost_pipelines.defs.requests import range_tags, unfinished_run
 from kubecost_pipelines.defs.restatements import digest_of

@@ -9,7 +9,8 @@ from kubecost_pipelines.clouds import BillError, open_store, unreadable
 from kubecost_pipelines.core.expectations import BILL_EXPECTATIONS, Expectation, expect_currency
 from kubecost_pipelines.core.tables import CLOUD_BILLING, label_column
 from kubecost_pipelines.core.window import Window
-from kubecost_pipelines.defs.describing import asset_key, check_spec, daily_asset, of_bill
+from kubecost_pipelines.defs.describing import check_spec, daily_asset, of_bill
+from kubecost_pipelines.defs.keys import asset_key
 from kubecost_pipelines.defs.reporting import Materialized, Report, window_of
 from kubecost_pipelines.defs.restatements import record_restatements
 from kubecost_pipelines.defs.workbench import Tools, Workbench

@@ -11,7 +11,8 @@ import ibis
 from kubecost_pipelines.clouds import Connection, check_connection
 from kubecost_pipelines.core.connection_status import CURES, ConnectionEvent, ConnectionStatus, next_status
 from kubecost_pipelines.core.tables import CONNECTION_STATUS
-from kubecost_pipelines.defs.describing import CODE_VERSION, asset_key, column_schema, of_bill
+from kubecost_pipelines.defs.describing import CODE_VERSION, column_schema, of_bill
+from kubecost_pipelines.defs.keys import asset_key
 from kubecost_pipelines.defs.reporting import Materialized
 from kubecost_pipelines.defs.workbench import Tools, Workbench
 from kubecost_pipelines.settings import CloudStoreSettings, Settings

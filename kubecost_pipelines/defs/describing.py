@@ -11,6 +11,7 @@ from kubecost_pipelines.core.expectations import Expectation
 from kubecost_pipelines.core.provider_key import slug_of
 from kubecost_pipelines.core.tables import Column, Table, label_column
 from kubecost_pipelines.defs.automation import follows_its_sources
+from kubecost_pipelines.defs.keys import asset_key
 from kubecost_pipelines.defs.reporting import Materialized
 from kubecost_pipelines.settings import CloudStoreSettings, ClusterSettings, Settings
 
@@ -21,11 +22,6 @@ CODE_VERSION = "1"
 def utc_days(settings: Settings) -> dg.DailyPartitionsDefinition:
     """Return the partitions of every daily asset: one UTC day each, from the first day to cover."""
     return dg.DailyPartitionsDefinition(start_date=settings.start_date.isoformat(), timezone="UTC")
-
-
-def asset_key(table: Table, *parts: str) -> dg.AssetKey:
-    """Return the key of the asset that holds `table` for the given key parts."""
-    return dg.AssetKey([table.name, *parts])
 
 
 def daily_asset(

@@ -12,9 +12,9 @@ import dagster as dg
 from kubecost_pipelines.clusters import ClusterClient, ClusterError
 from kubecost_pipelines.core.exports.tables import ALLOCATION_EXPORT, GLUE_PARTITIONS
 from kubecost_pipelines.core.tables import ALLOCATIONS
-from kubecost_pipelines.defs.describing import asset_key
 from kubecost_pipelines.defs.export_gaps import Gap, find_gaps
 from kubecost_pipelines.defs.exporting import is_outdated, source_table
+from kubecost_pipelines.defs.keys import asset_key
 from kubecost_pipelines.defs.pools import limit_pools
 from kubecost_pipelines.defs.requests import request_days, unfinished_run
 from kubecost_pipelines.defs.workbench import Tools, Workbench

@@ -11,7 +11,8 @@ from kubecost_pipelines.core.external_costs import labelled_costs, match_externa
 from kubecost_pipelines.core.tables import ALLOCATIONS, CLOUD_ASSETS, EXTERNAL_COSTS
 from kubecost_pipelines.core.window import Window
 from kubecost_pipelines.defs.completeness import name_missing
-from kubecost_pipelines.defs.describing import asset_key, check_spec, daily_asset
+from kubecost_pipelines.defs.describing import check_spec, daily_asset
+from kubecost_pipelines.defs.keys import asset_key
 from kubecost_pipelines.defs.reporting import SHOWN, STATE, Materialized, Report, as_table, window_of
 from kubecost_pipelines.defs.workbench import Tools, Workbench
 from kubecost_pipelines.settings import CloudStoreSettings, ClusterSettings, Settings

@@ -10,8 +10,9 @@ import dagster as dg
 from kubecost_pipelines.core.expectations import Expectation
 from kubecost_pipelines.core.exports.keys import drop_in_key, native_key
 from kubecost_pipelines.core.exports.tables import ALLOCATION_EXPORT, GLUE_PARTITIONS
-from kubecost_pipelines.defs.describing import asset_key, check_spec, daily_asset, of_cluster
+from kubecost_pipelines.defs.describing import check_spec, daily_asset, of_cluster
 from kubecost_pipelines.defs.exporting import source_table
+from kubecost_pipelines.defs.keys import asset_key
 from kubecost_pipelines.defs.reporting import Materialized, Report, as_table, window_of
 from kubecost_pipelines.lake import Written
 from kubecost_pipelines.settings import ClusterSettings, ExportSettings, GlueSettings, Settings

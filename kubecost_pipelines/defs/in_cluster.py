@@ -9,7 +9,8 @@ import dagster as dg
 from kubecost_pipelines.clusters import ClusterClient, ClusterError, FetchedDay
 from kubecost_pipelines.core.expectations import ALLOCATION_EXPECTATIONS, ASSET_EXPECTATIONS, Expectation
 from kubecost_pipelines.core.tables import ALLOCATIONS, ALLOCATIONS_HOURLY, IN_CLUSTER_ASSETS, Table
-from kubecost_pipelines.defs.describing import asset_key, check_spec, daily_asset, of_cluster
+from kubecost_pipelines.defs.describing import check_spec, daily_asset, of_cluster
+from kubecost_pipelines.defs.keys import asset_key
 from kubecost_pipelines.defs.reporting import Materialized, Report, window_of
 from kubecost_pipelines.defs.workbench import Tools, Workbench
 from kubecost_pipelines.lake import LakeError, quoted

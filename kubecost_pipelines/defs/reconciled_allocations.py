@@ -30,7 +30,8 @@ from kubecost_pipelines.core.tables import (
 from kubecost_pipelines.core.workload_costs import Prices, price_assets, reconcile_allocations
 from kubecost_pipelines.defs.charts import waterfall
 from kubecost_pipelines.defs.completeness import name_missing
-from kubecost_pipelines.defs.describing import asset_key, check_spec, daily_asset, of_cluster
+from kubecost_pipelines.defs.describing import check_spec, daily_asset, of_cluster
+from kubecost_pipelines.defs.keys import asset_key
 from kubecost_pipelines.defs.movers import PARTS_SHOWN, explain_movers
 from kubecost_pipelines.defs.reporting import SHOWN, STATE, Materialized, Report, as_table, window_of
 from kubecost_pipelines.defs.workbench import Tools, Workbench

@@ -16,7 +16,8 @@ from kubecost_pipelines.core.hourly import (
     use_by_hour,
 )
 from kubecost_pipelines.core.tables import ALLOCATIONS_HOURLY, RECONCILED_ALLOCATIONS, RECONCILED_ALLOCATIONS_HOURLY
-from kubecost_pipelines.defs.describing import asset_key, check_spec, daily_asset, of_cluster
+from kubecost_pipelines.defs.describing import check_spec, daily_asset, of_cluster
+from kubecost_pipelines.defs.keys import asset_key
 from kubecost_pipelines.defs.reconciled_allocations import ROWS_IN_MEMORY, NothingToReconcileError
 from kubecost_pipelines.defs.reporting import STATE, Materialized, Report, window_of
 from kubecost_pipelines.defs.workbench import Tools, Workbench

@@ -33,7 +33,8 @@ from kubecost_pipelines.core.tables import (
 )
 from kubecost_pipelines.core.window import Window
 from kubecost_pipelines.defs.charts import bars, waterfall
-from kubecost_pipelines.defs.describing import asset_key, check_spec, daily_asset, of_bill
+from kubecost_pipelines.defs.describing import check_spec, daily_asset, of_bill
+from kubecost_pipelines.defs.keys import asset_key
 from kubecost_pipelines.defs.reporting import STATE, Materialized, Report, as_table, window_of
 from kubecost_pipelines.defs.workbench import Tools, Workbench
 from kubecost_pipelines.lake import Written

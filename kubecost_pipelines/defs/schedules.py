@@ -20,7 +20,8 @@ from kubecost_pipelines.core.tables import (
     Table,
 )
 from kubecost_pipelines.core.window import DAY, Window
-from kubecost_pipelines.defs.describing import asset_key, utc_days
+from kubecost_pipelines.defs.describing import utc_days
+from kubecost_pipelines.defs.keys import asset_key
 from kubecost_pipelines.defs.pools import limit_pools
 from kubecost_pipelines.defs.reporting import PROVISIONAL, STATE
 from kubecost_pipelines.defs.requests import request_days, unfinished_run

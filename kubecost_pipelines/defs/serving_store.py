@@ -5,7 +5,8 @@ import dagster as dg
 from kubecost_pipelines.core.serving import ALLOCATIONS, ASSETS, CLOUD_COSTS, CONNECTIONS, OUT_OF_CLUSTER
 from kubecost_pipelines.core.tables import ASSET_COSTS, CLOUD_ASSETS, CLOUD_BILLING, RECONCILED_ALLOCATIONS
 from kubecost_pipelines.defs.automation import follows_its_sources
-from kubecost_pipelines.defs.describing import CODE_VERSION, asset_key
+from kubecost_pipelines.defs.describing import CODE_VERSION
+from kubecost_pipelines.defs.keys import asset_key
 from kubecost_pipelines.defs.reporting import Materialized
 from kubecost_pipelines.defs.workbench import Workbench
 from kubecost_pipelines.serving.reader import store_folder

@@ -15,7 +15,6 @@ from typing import Any
 import dagster as dg
 
 from kubecost_pipelines.core.connection_status import CURES, ConnectionStatus
-from kubecost_pipelines.core.exports.tables import ALLOCATION_EXPORT
 from kubecost_pipelines.core.tables import (
     ALLOCATIONS,
     ASSET_COSTS,
@@ -27,7 +26,7 @@ from kubecost_pipelines.core.tables import (
     Table,
 )
 from kubecost_pipelines.core.window import DAY, Window, midnight
-from kubecost_pipelines.defs.describing import asset_key
+from kubecost_pipelines.defs.keys import asset_key
 from kubecost_pipelines.operations.errors import NoDagsterError
 from kubecost_pipelines.settings import CloudStoreSettings, ClusterSettings, Process, Settings
 
@@ -206,7 +205,7 @@ def _cluster(known: "_Recorded", cluster: ClusterSettings) -> ClusterStatus:
     if known.settings.has_hours(cluster):
         hours = known.hours(asset_key(RECONCILED_ALLOCATIONS_HOURLY, cluster.name), schedule)
     if known.settings.export and known.settings.runs("export", cluster):
-        export = known.process(asset_key(ALLOCATION_EXPORT, cluster.name), f"export_gaps_{cluster.slug}", DAY / 4)
+        export = known.process(_export_key(cluster), f"export_gaps_{cluster.slug}", DAY / 4)
     yesterday = midnight(known.days[-1]) if known.days else None
     is_fresh = bool(assets.coverage and yesterday and assets.coverage.end > yesterday)
     return ClusterStatus(assets, allocations, hours, export, is_fresh)
@@ -289,13 +288,19 @@ class _Recorded:
 
 def _keys(settings: Settings) -> list[dg.AssetKey]:
     per_store = (CONNECTION_STATUS, CLOUD_ASSETS, RECONCILED_ASSETS)
-    exported = [ALLOCATION_EXPORT] if settings.export else []
-    per_cluster = (IN_CLUSTER_ASSETS, ALLOCATIONS, RECONCILED_ALLOCATIONS_HOURLY, *exported)
+    per_cluster = (IN_CLUSTER_ASSETS, ALLOCATIONS, RECONCILED_ALLOCATIONS_HOURLY)
     return [
         asset_key(ASSET_COSTS),
         *(asset_key(table, *store.key.parts) for store in settings.cloud_stores for table in per_store),
         *(asset_key(table, cluster.name) for cluster in settings.clusters for table in per_cluster),
+        *(_export_key(cluster) for cluster in settings.clusters if settings.export),
     ]
+
+
+def _export_key(cluster: ClusterSettings) -> dg.AssetKey:
+    from kubecost_pipelines.core.exports.tables import ALLOCATION_EXPORT  # noqa: PLC0415 - loads Arrow
+
+    return asset_key(ALLOCATION_EXPORT, cluster.name)
 
 
 def _spans(
