@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import inf
 from pathlib import Path
 
 from rich.console import Console
@@ -39,7 +38,8 @@ class Figure:
     baseline: str | None
     goal: str
     value: Callable[[Measured, Measured], float]
-    limit: float
+    limit: float | None
+    """None: it explains another figure, and promises nothing."""
 
 
 def cpu_ratio(ours: Measured, baseline: Measured) -> float:
@@ -75,9 +75,9 @@ FIGURES = {
         "reading Azure's lines and writing its rows, no more",
         "least_azure",
         "copy_azure",
-        "tells what azure can reach",
+        "none: what azure cannot do without",
         cpu_ratio,
-        inf,
+        None,
     ),
     "gcp-memory": Figure(
         "5M lines of Google's export",
@@ -177,7 +177,8 @@ def main() -> None:
         with console.status(f"{name}: {figure.title}"):
             ours, baseline = _measure(figure, lines, options.rounds)
         value = figure.value(ours, baseline)
-        missed += value > figure.limit
+        is_met = None if figure.limit is None else value <= figure.limit
+        missed += is_met is False
         grid.add_row(
             figure.title,
             f"{ours.cpu_seconds:.2f}",
@@ -185,7 +186,7 @@ def main() -> None:
             f"{ours.peak_mb:.0f}",
             f"{value:.2f}",
             figure.goal,
-            "yes" if value <= figure.limit else "NO",
+            {True: "yes", False: "NO", None: ""}[is_met],
             f"python -m benchmarks {name}",
         )
     console.print(grid)

@@ -44,9 +44,9 @@ def main() -> None:
             for _ in range(3):
                 start, processor = time.perf_counter(), time.process_time()
                 status = read_status(settings, instance, datetime.now(UTC))
-                seconds = time.perf_counter() - start
+                wall = time.perf_counter() - start
                 processor = time.process_time() - processor
-                print(f"read_status: {seconds:.2f} s ({processor:.2f} s of the processor)")
+                print(f"read_status: {wall:.2f} s ({processor:.2f} s of the processor)")
                 assert all(store.cloud_usage.progress == 1 for store in status.cloud.values())
         environment = {**os.environ, "KUBECOST_PIPELINES_CONFIG": str(settings_file), "DAGSTER_HOME": str(home)}
         start = time.perf_counter()

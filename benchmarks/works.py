@@ -220,7 +220,7 @@ def copy_azure(bench: Bench) -> Work:
 
 
 def least_azure(bench: Bench) -> Work:
-    """What no pipeline can leave out: DuckDB's own reading of the columns, and its own copy of the daily rows."""
+    """DuckDB's own reading of the columns, then its own copy of the daily rows (from the lake's Parquet), no more."""
     source, columns = _azure_source(bench)
     daily = f"'{bench.azure_lake()}/cloud_billing/**/*.parquet'"
     target = bench.scratch / "daily.parquet"

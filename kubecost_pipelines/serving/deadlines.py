@@ -1,6 +1,6 @@
 """Deadlines: one thread that interrupts the questions which take longer than they may.
 
-A timer for each question would be a thread for each: a seventh of the time of a small one.
+A timer for each question would be a thread for each, which many small questions at once feel.
 """
 
 import threading
@@ -24,7 +24,11 @@ class Deadlines:
 
     @contextmanager
     def within(self, seconds: float, cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
-        """Interrupt the cursor when what is done with it takes longer."""
+        """Interrupt the cursor once so many seconds have passed, `PAUSE_SECONDS` later at most.
+
+        Raises:
+            duckdb.InterruptException: from the cursor's own call, in the thread that asked.
+        """
         with self._lock:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._watch, name="deadlines", daemon=True)

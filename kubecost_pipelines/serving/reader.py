@@ -24,7 +24,7 @@ Answer = TypeVar("Answer")
 MEMORY_LIMIT = "200MB"
 QUERY_SECONDS = 30.0
 STATEMENTS = 512
-"""Kept parsed: the same questions come with other days and names, and parsing is a tenth of a question's work."""
+"""Kept parsed, for parsing forty sums takes time, and the same questions come again with other days and names."""
 
 
 CURRENT = "current"
@@ -57,6 +57,7 @@ def current_file(folder: Path) -> Path | None:
 
 
 _DEADLINES = Deadlines()
+_SETTING_UP = threading.Lock()
 _CURE = (
     "Ask for a shorter window, aggregate, or filter by what the store keeps sums of: cluster, namespace, controller or "
     "a configured label."
@@ -193,10 +194,11 @@ class ServingReader:
                 "threads": 1,
             },
         )
-        [(is_locked,)] = connection.execute("SELECT current_setting('lock_configuration')").fetchall()
-        if not is_locked:  # DuckDB has one instance per file: another reader of this process may have set it up.
-            connection.execute("SET TimeZone = 'UTC'")
-            connection.execute("SET lock_configuration = true")
+        with _SETTING_UP:  # DuckDB has one instance per file: another reader of this process may set it up.
+            [(is_locked,)] = connection.execute("SELECT current_setting('lock_configuration')").fetchall()
+            if not is_locked:
+                connection.execute("SET TimeZone = 'UTC'")
+                connection.execute("SET lock_configuration = true")
         return connection
 
 

@@ -39,7 +39,14 @@ def credit(type_: str, amount: str) -> str:
     return f'[{{"name": "a", "amount": {amount}, "full_name": "", "id": "cud-1", "type": "{type_}"}}]'
 
 
-def normalised(engine: Backend, *changes: dict[str, Any], absent: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+LABELS = """'[{"key": "VARCHAR", "value": "VARCHAR"}]'"""
+AS_LISTS = f"""SELECT * REPLACE (from_json(nullif(labels, ''), {LABELS}) AS labels,
+                             from_json(nullif("project.labels", ''), {LABELS}) AS "project.labels") FROM export"""
+
+
+def normalised(
+    engine: Backend, *changes: dict[str, Any], absent: tuple[str, ...] = (), query: str = "FROM export"
+) -> list[dict[str, Any]]:
     columns = [name for name in ROW if name not in absent]
     quoted = ", ".join(f'"{name}"' for name in columns)
     typed = ", ".join(f'"{name}" VARCHAR' for name in columns)
@@ -47,7 +54,8 @@ def normalised(engine: Backend, *changes: dict[str, Any], absent: tuple[str, ...
     for change in changes:
         values = [{**ROW, **change}[name] for name in columns]
         engine.con.execute(f"INSERT INTO export ({quoted}) VALUES ({', '.join('?' * len(columns))})", values)
-    rows = normalise(engine.table("export"), OCTOBER, ("team", "env"))
+    engine.con.execute(f"CREATE TEMP VIEW bill AS {query}")
+    rows = normalise(engine.table("bill"), OCTOBER, ("team", "env"))
     found: list[dict[str, Any]] = rows.order_by(ibis.desc("list_cost")).to_pyarrow().to_pylist()
     return found
 
@@ -140,6 +148,23 @@ def test_a_label_without_a_value_leaves_it_to_the_project_which_says_nothing_of_
 
     assert row["label_team"] == "platform"
     assert (row["is_kubernetes"], row["cluster"]) == (False, None)
+
+
+@pytest.mark.parametrize("nothing", ["[]", "", None])
+@pytest.mark.parametrize("query", ["FROM export", AS_LISTS], ids=["json", "lists"])
+def test_without_labels_of_either_the_others_count(engine: Backend, nothing: str | None, query: str) -> None:
+    labels = '[{"key": "team", "value": "shop"}]'
+
+    rows = normalised(
+        engine,
+        {"cost": "3", "labels": nothing},
+        {"cost": "2", "labels": labels, "project.labels": nothing},
+        {"cost": "1", "labels": nothing, "project.labels": nothing},
+        query=query,
+    )
+
+    teams = {row["billed_cost"]: row["label_team"] for row in rows}
+    assert teams == {3: "platform", 2: "shop", 1: None}
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,9 @@
 import os
 import shutil
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 
@@ -212,3 +214,21 @@ def test_a_question_that_does_not_end_or_takes_too_much_is_ended(lake: Path, fol
 
     assert reader.query("SELECT 1 AS one") == [{"one": 1}]
     reader.close()
+
+
+def test_a_question_within_its_time_goes_on_when_another_is_ended(lake: Path, folder: Path) -> None:
+    refreshed(lake, folder)
+    hasty, patient = ServingReader(folder, query_seconds=0.2), ServingReader(folder, query_seconds=60)
+    counted = "SELECT count(*) AS n FROM range({}) WHERE sin(range) > 2"
+
+    for pause in (0, 1):  # The second time, nothing has been asked for longer than the watch looks.
+        time.sleep(pause)
+        with ThreadPoolExecutor() as pool:
+            goes_on = pool.submit(patient.query, counted.format(60_000_000))
+            with pytest.raises(QueryTooLongError):
+                hasty.query(counted.format(10**12))
+            is_still_asked = not goes_on.done()
+            assert goes_on.result() == [{"n": 0}]
+        assert is_still_asked
+    hasty.close()
+    patient.close()

@@ -288,18 +288,21 @@ def _read_labels(daily: ir.Table, columns: Mapping[str, str]) -> ir.Table:
     both = ["labels", "project_labels"]
     lists = daily.select(*both).distinct()
     own = _labels(lists.labels)
-    lists = lists.mutate(own=own, all=own.concat(_labels(lists.project_labels)))
-    # The first hit counts: a resource's own label. A project's says nothing about the clusters in it.
-    read = lists.mutate(
-        **{column: _label(lists.own if key in KUBERNETES_LABELS else lists.all, key) for key, column in columns.items()}
-    ).drop("own", "all")
+    # The first hit counts: a resource's own label.
+    lists = lists.mutate(own_labels=own, all_labels=own.concat(_labels(lists.project_labels)))
+    # A project's label says nothing about the clusters in it.
+    source = {key: lists.own_labels if key in KUBERNETES_LABELS else lists.all_labels for key in columns}
+    read = lists.mutate(**{column: _label(source[key], key) for key, column in columns.items()})
+    read = read.drop("own_labels", "all_labels")
     read = read.mutate(tags=as_json(read, columns))
     return join_same(daily, read, both).drop(*both)
 
 
 def _labels(found: ir.Value) -> ir.ArrayValue:
     text = found if isinstance(found, ir.ArrayValue) else found.nullif("[]")
-    return _objects(text, {"key": "string", "value": "string"})
+    labels = _objects(text, {"key": "string", "value": "string"})
+    # A list that is null would make null of the one that it is put together with.
+    return labels.fill_null(ibis.literal([], type=labels.type()))
 
 
 def _label(labels: ir.ArrayValue, key: str) -> ir.StringValue:
