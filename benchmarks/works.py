@@ -233,11 +233,11 @@ def least_azure(bench: Bench) -> Work:
     return work
 
 
-def _azure_source(bench: Bench) -> tuple[str, list[str]]:
+def _azure_source(bench: Bench) -> tuple[str, Sequence[str]]:
     [file] = bench.azure_export().glob("*/*.csv")
-    with open_engine(MEMORY_LIMIT, bench.scratch) as engine:
-        columns = azure_costs.source_columns(engine.read_csv(file, all_varchar=True, quote='"', escape='"'))
-    return f"read_csv('{file}', all_varchar = true, quote = '\"', escape = '\"')", columns
+    source = f"read_csv('{file}', all_varchar = true, quote = '\"', escape = '\"')"
+    with duckdb.connect() as engine:
+        return source, azure_costs.star_columns(engine.table_function("read_csv", [str(file)]).columns).all
 
 
 def _copy_columns(bench: Bench, source: str, columns: Sequence[str]) -> Work:
@@ -453,7 +453,7 @@ def copy_bill(export: Path, lake: Path, scratch: Path, windows: Sequence[Window]
             bill = open_store(settings, LABEL_KEYS, scratch).read_billing(window, engine)
             assert bill.rows is not None
             target = open_lake(lake, scratch)
-            staged = target.stage(CLOUD_BILLING, bill.rows, engine, bill.complete)
+            staged = target.stage(CLOUD_BILLING, bill.rows, engine, bill.complete, is_held=not bill.is_computed)
             target.publish(staged, settings.key.parts, window.days, inputs=bill.inputs, may_empty=False)
 
 

@@ -39,6 +39,8 @@ class Bill:
     """Why there is no bill, when there is none."""
     source: str = ""
     """Where it came from, for errors that show only when its rows are computed."""
+    is_computed: bool = False
+    """Whether the rows are put together from computed ones, so that it costs little to read them again."""
 
 
 @dataclass(frozen=True)

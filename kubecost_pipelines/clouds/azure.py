@@ -8,11 +8,17 @@ import json
 import posixpath
 from collections.abc import Sequence
 from datetime import date
+from functools import partial
 
-from kubecost_pipelines.clouds import BillError
+from ibis.backends.duckdb import Backend
+
+from kubecost_pipelines.clouds import Bill, BillError
 from kubecost_pipelines.clouds.exports import ExportFile
 from kubecost_pipelines.clouds.file_store import Delivery, FileStore, kind_of
-from kubecost_pipelines.core.window import DAY, next_month
+from kubecost_pipelines.clouds.star_schema import column_names, keep, read_lines, take_apart
+from kubecost_pipelines.core.bills.azure_costs import normalise, star_columns
+from kubecost_pipelines.core.bills.focus import is_focus
+from kubecost_pipelines.core.window import DAY, Window, next_month
 
 MANIFEST = "manifest.json"
 
@@ -44,6 +50,14 @@ class AzureStore(FileStore):
         if not with_rows:
             self._export.check_root()
         return Delivery(with_rows[0].path, with_rows) if with_rows else None
+
+    def _normalise(self, paths: Sequence[str], kind: str, window: Window, engine: Backend) -> Bill:
+        names = column_names(paths, kind, engine)
+        if is_focus(names):
+            return super()._normalise(paths, kind, window, engine)
+        columns = star_columns(names)
+        export = take_apart(read_lines(paths, kind, columns, engine), columns, engine)
+        return Bill(normalise(export, window, self._label_keys, partial(keep, engine)), is_computed=True)
 
     def _month_folder(self, month: str) -> str | None:
         """Return the month's folder, in `export` itself or in the one export below it."""

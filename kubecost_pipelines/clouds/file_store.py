@@ -3,13 +3,14 @@
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import ClassVar
 
 import duckdb
 import ibis.expr.types as ir
+import pyarrow as pa
 from ibis.backends.duckdb import Backend
 
 from kubecost_pipelines.clouds import Bill, BillError, Connection, answer, fingerprint_of, name_bill, unreadable
@@ -89,14 +90,12 @@ class FileStore(ABC):
             )
         inputs = self._inputs(delivery.files)
         try:
-            lines = self._open(delivery, engine)
-            bill = format_of(self._settings.provider, lines.columns)
-            rows = bill.normalise(lines, window, self._label_keys)
+            bill = self._normalise(self._fetch(delivery), delivery.kind, window, engine)
         except UnknownBillError as error:
             raise BillError(f"{self._settings.title}: {delivery.source}: {error}") from error
-        except duckdb.Error as error:
+        except (duckdb.Error, pa.ArrowException) as error:
             raise unreadable(delivery.source, error) from error
-        return Bill(rows, inputs, bill.complete, source=delivery.source)
+        return replace(bill, inputs=inputs, source=delivery.source)
 
     def check_connection(self, today: date) -> Connection:
         """See `CloudStore.check_connection`: lists the newest delivery, and reads the starts of its files."""
@@ -119,8 +118,14 @@ class FileStore(ABC):
         text = zlib.decompressobj(wbits=47).decompress(start) if file.name.endswith(".gz") else start
         return (b"\n" in text.strip()) if kind_of(file) == "csv" else bool(text.strip())
 
-    def _open(self, delivery: Delivery, engine: Backend) -> ir.Table:
-        return read_files(self._fetch(delivery), delivery.kind, engine)
+    def _normalise(self, paths: Sequence[str], kind: str, window: Window, engine: Backend) -> Bill:
+        """Return what local files of one kind say of the days of `window`."""
+        lines = self._open(paths, kind, engine)
+        found = format_of(self._settings.provider, lines.columns)
+        return Bill(found.normalise(lines, window, self._label_keys), complete=found.complete)
+
+    def _open(self, paths: Sequence[str], kind: str, engine: Backend) -> ir.Table:
+        return read_files(paths, kind, engine)
 
     def _fetch(self, delivery: Delivery) -> list[str]:
         return [self._export.fetch(file.path, self._scratch) for file in delivery.files]

@@ -23,8 +23,7 @@ class GcpStore(FileStore):
             self._export.check_root()
         return Delivery(self._export.uri, tuple(files)) if files else None
 
-    def _open(self, delivery: Delivery, engine: Backend) -> ir.Table:
-        paths, kind = self._fetch(delivery), delivery.kind
+    def _open(self, paths: Sequence[str], kind: str, engine: Backend) -> ir.Table:
         opened = read_files(paths, kind, engine)
         if is_focus(opened.columns):
             return opened

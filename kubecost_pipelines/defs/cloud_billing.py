@@ -63,7 +63,7 @@ def _copy_bill(
     bill = open_store(store, tools.settings.bill_label_keys, tools.scratch).read_billing(month, tools.engine)
     rows = bill.rows if bill.rows is not None else _no_rows(tools)
     try:
-        staged = tools.lake.stage(CLOUD_BILLING, rows, tools.engine, bill.complete)
+        staged = tools.lake.stage(CLOUD_BILLING, rows, tools.engine, bill.complete, is_held=not bill.is_computed)
     except duckdb.Error as error:
         raise unreadable(bill.source, error) from error
     for expectation in expectations:

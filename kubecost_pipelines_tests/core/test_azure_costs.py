@@ -2,13 +2,15 @@
 
 from datetime import date
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import ibis
 import pytest
 from ibis.backends.duckdb import Backend
 
-from kubecost_pipelines.core.bills.azure_costs import canonical_name, normalise
+from kubecost_pipelines.clouds.star_schema import keep, take_apart
+from kubecost_pipelines.core.bills.azure_costs import canonical_name, normalise, star_columns
 from kubecost_pipelines.core.bills.source import UnknownBillError
 from kubecost_pipelines.core.window import Window
 
@@ -40,7 +42,9 @@ def normalised(engine: Backend, *changes: dict[str, Any], rename: dict[str, str]
     for change in changes or ({},):
         values = [{**ROW, **change}[name] for name in names]
         engine.con.execute(f"INSERT INTO export VALUES ({', '.join('?' * len(values))})", values)
-    rows = normalise(engine.table("export"), OCTOBER, ("team", "env"))
+    columns = star_columns(list(names.values()))
+    export = take_apart([engine.table("export").to_pyarrow()], columns, engine)
+    rows = normalise(export, OCTOBER, ("team", "env"), partial(keep, engine))
     found: list[dict[str, Any]] = rows.order_by("date", ibis.desc("billed_cost")).to_pyarrow().to_pylist()
     return found
 

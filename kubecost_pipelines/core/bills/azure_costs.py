@@ -20,9 +20,10 @@ from kubecost_pipelines.core.bills.source import (
     join_same,
     within_month,
 )
+from kubecost_pipelines.core.bills.star import DATES, TEXTS, Keep, Star, StarColumns
 from kubecost_pipelines.core.bills.tags import as_json, read_object
 from kubecost_pipelines.core.label_mapping import ATTRIBUTION_TAGS
-from kubecost_pipelines.core.tables import COST, label_column
+from kubecost_pipelines.core.tables import CLOUD_BILLING, COST, label_column
 from kubecost_pipelines.core.window import Window
 
 KEYS: dict[str, Source] = {
@@ -43,16 +44,17 @@ KEYS: dict[str, Source] = {
 }
 """What a daily row is grouped by."""
 
-RESOURCE_KEYS = ("service_name", "resource_id", "vm_name", "ip_address", "tag_text")
-"""What tells the id, the category, the cluster and the tags of a row."""
-
 USAGE_DATE = Source(("usagedatetime", "date"), is_required=True)
 PERIOD_START = Source(("billingperiodstartdate",))
 ADDITIONAL_INFO = Source(("additionalinfo",), is_required=True)
 COST_SOURCE = Source(("costinbillingcurrency", "pretaxcost", "cost"), COST, is_required=True)
 LIST_SOURCE = Source(("paygcostinbillingcurrency",), COST)
 QUANTITY = Source(("quantity", "usagequantity"), "float64")
-SOURCES = (*KEYS.values(), USAGE_DATE, PERIOD_START, ADDITIONAL_INFO, COST_SOURCE, LIST_SOURCE, QUANTITY)
+
+TEXT_SOURCES = (*KEYS.values(), ADDITIONAL_INFO)
+DATE_SOURCES = (USAGE_DATE, PERIOD_START)
+FIGURE_SOURCES = (COST_SOURCE, LIST_SOURCE, QUANTITY)
+"""How an export is taken apart."""
 
 CHARGE_CATEGORIES = {
     "Usage": "Usage",
@@ -98,7 +100,22 @@ def canonical_name(header: str) -> str:
     return name.rpartition("(")[2].rstrip(")").strip() if name.endswith(")") else name
 
 
-def normalise(export: ir.Table, window: Window, label_keys: Sequence[str]) -> ir.Table:
+def star_columns(export: Sequence[str]) -> StarColumns:
+    """Return those of an export's columns that `normalise` reads, as it is taken apart into them.
+
+    Raises:
+        UnknownBillError: a column that nothing can stand in for is missing.
+    """
+    names = SourceColumns(ibis.table(dict.fromkeys(export, "string")), canonical_name)
+    if missing := names.missing((*TEXT_SOURCES, *DATE_SOURCES, *FIGURE_SOURCES)):
+        raise UnknownBillError(
+            f'not an export of "Cost and usage details": it lacks {", ".join(missing)}. Create one in Cost Management '
+            "(amortized, daily, month to date), and let `export` name its folder."
+        )
+    return StarColumns(names.found(TEXT_SOURCES), names.found(DATE_SOURCES), names.found(FIGURE_SOURCES))
+
+
+def normalise(export: Star, window: Window, label_keys: Sequence[str], keep: Keep) -> ir.Table:
     """Return the rows of `cloud_billing` for the days of `window`, with `date` and a column per label key.
 
     What a reservation or a savings plan pays for is not billed again: such usage costs what the amortized export
@@ -106,44 +123,57 @@ def normalise(export: ir.Table, window: Window, label_keys: Sequence[str]) -> ir
     cost of that usage empty, which counts in `missing_cost_lines`.
 
     Args:
-        export: rows of ONE export, actual or amortized: CSV as text, or Parquet. Those of other months are left out.
+        export: ONE export, actual or amortized, in `star_columns`: text, or of Parquet's types. Lines of other months
+            are left out.
         window: days of one month.
         label_keys: tag keys to keep.
-
-    Raises:
-        UnknownBillError: a column that nothing can stand in for is missing.
+        keep: computes what several of the next steps read.
     """
-    names = SourceColumns(export, canonical_name)
-    if missing := names.missing(SOURCES):
-        raise UnknownBillError(
-            f'not an export of "Cost and usage details": it lacks {", ".join(missing)}. Create one in Cost Management '
-            "(amortized, daily, month to date), and let `export` name its folder."
-        )
-    return _name_as_focus(_sum_to_days(_read_rows(names, export, window), label_keys), window, label_keys)
+    texts = keep("told", _read_texts(export.texts))
+    resources = keep("resources", _describe(texts, window, label_keys), is_repeated=True)
+    daily = keep("daily", _sum_to_days(export, texts, window))
+    return _name_costs(daily.join(resources, "resource"), label_keys)
 
 
-def source_columns(export: ir.Table) -> list[str]:
-    """Return the columns of the export that `normalise` reads."""
-    names = SourceColumns(export, canonical_name)
-    return [found for source in SOURCES if (found := names.find(source))]
+def _read_texts(texts: ir.Table) -> ir.Table:
+    """Return what `numbers` stand for, each once, under the least of them: `resource`."""
+    names = SourceColumns(texts, canonical_name)
+    told = texts.select(
+        TEXTS, info=names.text(ADDITIONAL_INFO), **{ours: names.text(its) for ours, its in KEYS.items()}
+    )
+    # Once per text: to read JSON is most of the work.
+    info = told.select("info").distinct()
+    read = _braced(info["info"]).try_cast("json")
+    info = info.mutate(
+        vm_name=ibis.coalesce(read["VMName"].str, read["VmName"].str),
+        ip_address=ibis.coalesce(read["IpAddress"].str, read["IPAddress"].str),
+    )
+    told = join_same(told, info, ["info"]).drop("info")
+    told_by = [name for name in told.columns if name != TEXTS]
+    return told.group_by(told_by).aggregate(resource=told[TEXTS].min(), numbers=told[TEXTS].collect())
 
 
-def _read_rows(names: SourceColumns, export: ir.Table, window: Window) -> ir.Table:
-    info = _braced(names.text(ADDITIONAL_INFO)).try_cast("json")
-    cost, listed = names.number(COST_SOURCE), names.number(LIST_SOURCE)
+def _sum_to_days(export: Star, texts: ir.Table, window: Window) -> ir.Table:
+    """Return one row per day and resource, in the order of the days."""
+    names = SourceColumns(export.dates, canonical_name)
     # A row without a day fails the cast, by these words: it must not fall out of every day unseen.
-    rows = export.select(
+    days = export.dates.select(
+        DATES,
         charge_period_start=_day(names.text(USAGE_DATE).fill_null("no date"), window),
         period_start=_day(names.text(PERIOD_START), window),
-        **{ours: names.text(source) for ours, source in KEYS.items()},
-        vm_name=ibis.coalesce(info["VMName"].str, info["VmName"].str),
-        ip_address=ibis.coalesce(info["IpAddress"].str, info["IPAddress"].str),
-        cost=cost.fill_null(0),
-        list=ibis.coalesce(listed.nullif(0), cost, 0),
-        usage=names.number(QUANTITY),
-        cost_missing=cost.isnull().cast("int64"),
     )
-    return within_month(rows, window)
+    resources = texts.select("resource", **{TEXTS: texts.numbers.unnest()})
+    lines = export.lines.join(resources, TEXTS).join(within_month(days, window), DATES)
+    names = SourceColumns(lines, canonical_name)
+    cost, listed = names.number(COST_SOURCE), names.number(LIST_SOURCE)
+    daily = lines.group_by("date", "charge_period_start", "resource").aggregate(
+        cost=cost.fill_null(0).sum(),
+        list=ibis.coalesce(listed.nullif(0), cost, 0).sum(),
+        usage=names.number(QUANTITY).sum(),
+        cost_missing=cost.isnull().cast("int64").sum(),
+        line_items=lines.count(),
+    )
+    return daily.order_by("date")
 
 
 def _day(text: ir.StringValue, window: Window) -> ir.DateValue:
@@ -162,35 +192,53 @@ def _braced(text: ir.StringValue) -> ir.StringValue:
     return ibis.ifelse(text.strip().startswith("{"), text, "{" + text + "}")
 
 
-def _sum_to_days(rows: ir.Table, label_keys: Sequence[str]) -> ir.Table:
-    """Sum to days and resources, and add what `_describe` tells of each resource."""
-    keys = ["date", "charge_period_start", *KEYS, "vm_name", "ip_address"]
-    sums = {name: rows[name].sum() for name in rows.columns if name not in keys}
-    daily = rows.group_by(keys).aggregate(line_items=rows.count(), **sums)
-    # Once per resource, not on each of its days: patterns and JSON are most of the work.
-    told = _describe(daily.select(*RESOURCE_KEYS).distinct(), label_keys)
-    return join_same(daily, told, RESOURCE_KEYS)
-
-
-def _describe(resources: ir.Table, label_keys: Sequence[str]) -> ir.Table:
-    """Add the tags as `_tag_columns` names them, and what follows from a resource's id and tags."""
-    resources = resources.mutate(tag_map=read_object(_braced(resources.tag_text)))
+def _describe(texts: ir.Table, window: Window, label_keys: Sequence[str]) -> ir.Table:
+    """Return each `resource` once: what its rows of `cloud_billing` say, and whether a commitment covers or is it."""
     columns = _tag_columns(label_keys)
-    resources = resources.mutate(**{name: resources.tag_map.get(key).nullif("") for key, name in columns.items()}).drop(
-        "tag_map"
-    )
-    tags = {key: resources[column] for key, column in columns.items()}
-    cluster = cluster_of(resources, tags)
-    return resources.mutate(
-        provider_id=provider_id(resources, tags),
-        category=category(resources),
-        is_kubernetes=cluster.notnull() | has_kubernetes_tag(resources.tag_text),
-        cluster=cluster,
-        kubernetes_service=tags[SERVICE_TAG],
-        persistent_volume=ibis.coalesce(
-            tags[VOLUME_TAG], resources.resource_id.lower().re_extract(r"/disks/(pvc-[^/]+)$", 1).nullif("")
+    tags_read = _read_tags(texts.select("tag_text").distinct(), columns)
+    rows = join_same(texts.drop("numbers"), tags_read, ["tag_text"])
+    tags = {key: rows[column] for key, column in columns.items()}
+    cluster = cluster_of(rows, tags)
+    charge_type = rows.charge_type.fill_null("Usage")
+    is_commitment = rows.pricing_model.isin([*COMMITMENTS]).fill_null(False)
+    is_fee = is_commitment & charge_type.isin(["Purchase", "Refund"])
+    is_covered = is_commitment & ~is_fee
+    by_model = [(rows.pricing_model == name, category) for name, category in COMMITMENTS.items()]
+    by_type = [(charge_type == name, category) for name, category in CHARGE_CATEGORIES.items()]
+    named: dict[str, ir.Value] = {
+        "provider_name": ibis.literal("Microsoft"),
+        "invoice_issuer_name": rows.invoice_issuer_name.fill_null("Microsoft"),
+        "billing_account_id": rows.billing_account_id.fill_null(rows.sub_account_id),
+        "billing_period_start": ibis.date(billing_period(window)[0]),
+        "charge_type": charge_type,
+        "charge_category": ibis.cases(*by_type, else_="Adjustment"),
+        "charge_class": ibis.cases((charge_type == "Refund", "Correction")),
+        "pricing_category": ibis.cases(
+            (is_covered, "Committed"), (rows.pricing_model == "Spot", "Dynamic"), (charge_type == "Usage", "Standard")
         ),
-        tags=as_json(resources, columns),
+        "commitment_discount_category": ibis.cases(*by_model),
+        "commitment_discount_status": ibis.cases((charge_type.startswith("Unused"), "Unused"), (is_covered, "Used")),
+        "provider_id": provider_id(rows, tags),
+        "category": category(rows),
+        "is_kubernetes": cluster.notnull() | rows.has_kubernetes_tag,
+        "cluster": cluster,
+        "kubernetes_service": tags[SERVICE_TAG],
+        "persistent_volume": ibis.coalesce(
+            tags[VOLUME_TAG], rows.resource_id.lower().re_extract(r"/disks/(pvc-[^/]+)$", 1).nullif("")
+        ),
+    }
+    named = {**{name: rows[name] for name in rows.columns}, **named}
+    kept = {name: named[name] for name in CLOUD_BILLING.names if name in named}
+    labels = {label_column(key): tags[key] for key in label_keys}
+    return rows.select("resource", **kept, **labels, is_fee=is_fee, is_covered=is_covered)
+
+
+def _read_tags(texts: ir.Table, columns: Mapping[str, str]) -> ir.Table:
+    """Add what a text of tags says: its value of each key of `columns`, all of them as `tags`, and whose they are."""
+    texts = texts.mutate(tag_map=read_object(_braced(texts.tag_text)))
+    texts = texts.mutate(**{column: texts.tag_map.get(key).nullif("") for key, column in columns.items()})
+    return texts.drop("tag_map").mutate(
+        tags=as_json(texts, columns), has_kubernetes_tag=has_kubernetes_tag(texts.tag_text)
     )
 
 
@@ -199,42 +247,23 @@ def _tag_columns(label_keys: Sequence[str]) -> dict[str, str]:
     return {key: f"tag_{position}" for position, key in enumerate(keys)}
 
 
-def _name_as_focus(daily: ir.Table, window: Window, label_keys: Sequence[str]) -> ir.Table:
-    charge_type = daily.charge_type.fill_null("Usage")
-    is_commitment = daily.pricing_model.isin([*COMMITMENTS]).fill_null(False)
-    is_fee = is_commitment & charge_type.isin(["Purchase", "Refund"])
-    is_covered = is_commitment & ~is_fee
-    is_unused = charge_type.startswith("Unused")
-    effective = ibis.ifelse(is_fee, 0, daily.cost)
-    billed = ibis.ifelse(is_covered, 0, daily.cost)
-    not_told = is_covered & (daily.cost == 0) & (daily.usage != 0)
-    by_model = [(daily.pricing_model == name, category) for name, category in COMMITMENTS.items()]
-    by_type = [(charge_type == name, category) for name, category in CHARGE_CATEGORIES.items()]
-    named: dict[str, ir.Value] = {
-        "provider_name": ibis.literal("Microsoft"),
-        "invoice_issuer_name": daily.invoice_issuer_name.fill_null("Microsoft"),
-        "billing_account_id": daily.billing_account_id.fill_null(daily.sub_account_id),
-        "billing_period_start": ibis.date(billing_period(window)[0]),
-        "charge_type": charge_type,
-        "charge_category": ibis.cases(*by_type, else_="Adjustment"),
-        "charge_class": ibis.cases((charge_type == "Refund", "Correction")),
-        "pricing_category": ibis.cases(
-            (is_covered, "Committed"), (daily.pricing_model == "Spot", "Dynamic"), (charge_type == "Usage", "Standard")
-        ),
-        "commitment_discount_category": ibis.cases(*by_model),
-        "commitment_discount_status": ibis.cases((is_unused, "Unused"), (is_covered, "Used")),
-        "usage_quantity": daily.usage,
-        "list_cost": daily.list,
-        "contracted_cost": ibis.ifelse(is_covered, daily.list, daily.cost),
+def _name_costs(rows: ir.Table, label_keys: Sequence[str]) -> ir.Table:
+    effective = ibis.ifelse(rows.is_fee, 0, rows.cost)
+    billed = ibis.ifelse(rows.is_covered, 0, rows.cost)
+    not_told = rows.is_covered & (rows.cost == 0) & (rows.usage != 0)
+    costs: dict[str, ir.Value] = {
+        "usage_quantity": rows.usage,
+        "list_cost": rows.list,
+        "contracted_cost": ibis.ifelse(rows.is_covered, rows.list, rows.cost),
         "billed_cost": billed,
         "effective_cost": effective,
         "amortized_cost": effective,
         "net_cost": billed,
         "invoiced_cost": billed,
-        "missing_cost_lines": daily.cost_missing + not_told.cast("int64") * daily.line_items,
+        "missing_cost_lines": rows.cost_missing + not_told.cast("int64") * rows.line_items,
     }
-    tags = _tag_columns(label_keys)
-    return as_cloud_billing(daily, named, {label_column(key): daily[tags[key]] for key in label_keys})
+    labels = [label_column(key) for key in label_keys]
+    return as_cloud_billing(rows, costs, {name: rows[name] for name in labels})
 
 
 def category(daily: ir.Table) -> ir.StringValue:

@@ -6,7 +6,7 @@ from functools import partial
 
 import ibis.expr.types as ir
 
-from kubecost_pipelines.core.bills import aws_lines, azure_costs, focus, gcp_export
+from kubecost_pipelines.core.bills import aws_lines, focus, gcp_export
 from kubecost_pipelines.core.provider_key import Provider
 from kubecost_pipelines.core.window import Window
 
@@ -23,8 +23,8 @@ class BillFormat:
 NATIVE: dict[Provider, BillFormat] = {
     "aws": BillFormat("Cost and Usage Report", aws_lines.normalise, aws_lines.residual),
     "gcp": BillFormat("detailed billing export", gcp_export.normalise),
-    "azure": BillFormat("cost and usage details", azure_costs.normalise),
 }
+"""Azure's own is not among them: it is taken apart first (`azure_costs`)."""
 
 
 def format_of(provider: Provider, columns: Sequence[str]) -> BillFormat:

@@ -8,8 +8,10 @@ import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
-from kubecost_pipelines.core.tables import CLOUD_BILLING
+from kubecost_pipelines.core.tables import CLOUD_BILLING, COST
 from kubecost_pipelines.core.window import Window, next_month
+
+SHORT_COST = "decimal(18, 12)"
 
 
 class UnknownBillError(ValueError):
@@ -38,6 +40,10 @@ class SourceColumns:
         """Return the bill's own name for a source; None where it has none."""
         return next((self.of[name][0] for name in source.names if name in self.of), None)
 
+    def found(self, sources: Iterable[Source]) -> tuple[str, ...]:
+        """Return the bill's own names for those of the sources that it has."""
+        return tuple(name for source in sources if (name := self.find(source)))
+
     def missing(self, sources: Iterable[Source]) -> list[str]:
         """Return the required sources that the bill lacks."""
         return [source.names[0] for source in sources if source.is_required and not self.find(source)]
@@ -53,9 +59,16 @@ class SourceColumns:
         if found is None:
             return ibis.null().cast(source.type)
         column = self._bill[found]
-        if column.type().is_string() and not source.is_required:
-            return column.nullif("").try_cast(source.type)
-        return (column.nullif("") if column.type().is_string() else column).cast(source.type)
+        if not column.type().is_string():
+            return column.cast(source.type)
+        text = column.nullif("")
+        rest = text.cast(source.type) if source.is_required else text.try_cast(source.type)
+        return ibis.coalesce(read_short_cost(text), rest) if source.type == COST else rest
+
+
+def read_short_cost(text: ir.StringValue) -> ir.DecimalValue:
+    """Return the cost that a text says, null unless it fits into 64 bits: DuckDB reads those many times as fast."""
+    return text.try_cast(SHORT_COST).cast(COST)
 
 
 def billing_period(window: Window) -> tuple[date, date]:
