@@ -94,7 +94,13 @@ class Bench:
         return self.made("csv", lambda folder: bill_data.write_csv_export(folder / "cur", self.lines)) / "cur"
 
     def gcp_export(self, times: int = 1) -> Path:
-        return self.made(f"gcp-{times}", lambda folder: cloud_data.write_gcp_export(folder, times * self.lines))
+        return self.made(f"gcp-named-{times}", lambda folder: cloud_data.write_gcp_export(folder, times * self.lines))
+
+    def gcp_export_as_made(self) -> Path:
+        def make(folder: Path) -> None:
+            cloud_data.write_gcp_export(folder, self.lines, is_as_made=True)
+
+        return self.made("gcp-as-made", make)
 
     def azure_export(self, times: int = 1) -> Path:
         return self.made(f"azure-{times}", lambda folder: cloud_data.write_azure_export(folder, times * self.lines))
@@ -192,6 +198,11 @@ def normalise_gcp(bench: Bench) -> Work:
     return lambda: copy_bill(export, bench.scratch / "lake", bench.scratch, [WINDOW], "gcp")
 
 
+def normalise_gcp_as_made(bench: Bench) -> Work:
+    export = bench.gcp_export_as_made()
+    return lambda: copy_bill(export, bench.scratch / "lake", bench.scratch, [WINDOW], "gcp")
+
+
 def normalise_gcp_five_times(bench: Bench) -> Work:
     export = bench.gcp_export(5)
     return lambda: copy_bill(export, bench.scratch / "lake", bench.scratch, [WINDOW], "gcp")
@@ -204,8 +215,11 @@ def normalise_azure_five_times(bench: Bench) -> Work:
 
 def copy_gcp(bench: Bench) -> Work:
     """DuckDB's own copy of the fields that `normalise` reads."""
-    fields = [name for name in gcp_export.FIELDS if name != "cost_at_list"]  # which this bill does not have
-    return _copy_columns(bench, f"'{bench.gcp_export()}/*.parquet'", fields)
+    return _copy_columns(bench, f"'{bench.gcp_export()}/*.parquet'", _GCP_FIELDS)
+
+
+def copy_gcp_as_made(bench: Bench) -> Work:
+    return _copy_columns(bench, f"'{bench.gcp_export_as_made()}/*.parquet'", _GCP_FIELDS)
 
 
 def normalise_azure(bench: Bench) -> Work:
@@ -461,4 +475,5 @@ def _thirty_days() -> tuple[date, date]:
     return MONTH, MONTH.replace(day=30)
 
 
+_GCP_FIELDS = [name for name in gcp_export.FIELDS if name != "cost_at_list"]  # which this bill does not have
 _ZSTD = "FORMAT parquet, COMPRESSION zstd"

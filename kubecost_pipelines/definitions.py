@@ -40,7 +40,10 @@ def defs() -> dg.Definitions:
         # Backfill policies are beta, and a warning per asset would bury what matters.
         warnings.simplefilter("ignore", dg.BetaWarning)
         settings = load_settings()
-        return build_definitions(settings) if settings else dg.Definitions(assets=[build_missing_configuration()])
+        graph = build_definitions(settings) if settings else dg.Definitions(assets=[build_missing_configuration()])
+    # A process that loads the graph keeps it: no run need look there for garbage again, a tenth of a second each time.
+    gc.freeze()
+    return graph
 
 
 def build_definitions(settings: Settings) -> dg.Definitions:

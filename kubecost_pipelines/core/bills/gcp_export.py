@@ -144,12 +144,11 @@ def _cost(export: ir.Table, name: str) -> ir.DecimalValue:
 
 def _day(export: ir.Table, invoice_month: ir.StringValue) -> ir.DateValue:
     """Return the UTC day of the usage; what has none is on the first of its invoice's month."""
-    start = field(export, USAGE_START)
-    text = _text(export, USAGE_START).substr(0, 10)
-    if isinstance(start, ir.TimestampValue):
-        text = start.date().cast("string")
     # A row without a day fails the cast, by these words: it must not fall out of every day unseen.
-    return ibis.coalesce(text, _first_of(invoice_month), "no usage_start_time").cast("date")
+    of_invoice = ibis.coalesce(_first_of(invoice_month), "no usage_start_time").cast("date")
+    start = field(export, USAGE_START)
+    day = start.date() if isinstance(start, ir.TimestampValue) else _text(export, USAGE_START).substr(0, 10).cast("date")
+    return ibis.coalesce(day, of_invoice)
 
 
 def _first_of(month: ir.StringValue) -> ir.StringValue:

@@ -8,11 +8,11 @@ import ibis.expr.types as ir
 
 def as_json(rows: ir.Table, columns: Mapping[str, str]) -> ir.StringValue:
     """Return the tags that a row has, as a JSON object; `columns` is tag key -> column."""
-    pairs = ibis.literal("")
+    pairs = []
     for key, column in columns.items():
         value = rows[column].replace("\\", "\\\\").replace('"', '\\"')
-        pairs = pairs + (f',"{key}":"' + value + '"').fill_null("")
-    return "{" + pairs.substr(1) + "}"
+        pairs.append(f'"{key}":"' + value + '"')  # null, and left out, where there is none
+    return "{" + ibis.array(pairs).join(",") + "}"
 
 
 def read_object(text: ir.StringValue) -> ir.MapValue:
