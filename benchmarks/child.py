@@ -1,6 +1,5 @@
 """Child: one work in a fresh process. Prints the CPU seconds of the work and the peak of the process as JSON."""
 
-import gc
 import json
 import resource
 import shutil
@@ -45,7 +44,6 @@ def _load_libraries(scratch: Path) -> None:
         numbers = ibis.range(3).unnest().name("n").as_table()
         CLOUD_BILLING.schema()
         engine.create_table("warm", numbers.mutate(m=numbers.n + 1), temp=True).to_pyarrow()
-    gc.freeze()  # as a process that runs assets does, when it has loaded the graph
 
 
 if __name__ == "__main__":

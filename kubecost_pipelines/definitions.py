@@ -40,10 +40,7 @@ def defs() -> dg.Definitions:
         # Backfill policies are beta, and a warning per asset would bury what matters.
         warnings.simplefilter("ignore", dg.BetaWarning)
         settings = load_settings()
-        graph = build_definitions(settings) if settings else dg.Definitions(assets=[build_missing_configuration()])
-    # A process that loads the graph keeps it: no run need look there for garbage again, a tenth of a second each time.
-    gc.freeze()
-    return graph
+        return build_definitions(settings) if settings else dg.Definitions(assets=[build_missing_configuration()])
 
 
 def build_definitions(settings: Settings) -> dg.Definitions:

@@ -14,8 +14,9 @@ from ibis.backends.duckdb import Backend
 
 from kubecost_pipelines.clouds import Bill, BillError
 from kubecost_pipelines.clouds.exports import ExportFile
-from kubecost_pipelines.clouds.file_store import Delivery, FileStore, kind_of
-from kubecost_pipelines.clouds.star_schema import column_names, keep, read_lines, take_apart
+from kubecost_pipelines.clouds.file_store import Delivery, FileStore, kind_of, read_files
+from kubecost_pipelines.clouds.keeping import keep
+from kubecost_pipelines.clouds.star_schema import column_names, read_lines, take_apart
 from kubecost_pipelines.core.bills.azure_costs import normalise, star_columns
 from kubecost_pipelines.core.bills.focus import is_focus
 from kubecost_pipelines.core.window import DAY, Window, next_month
@@ -54,7 +55,7 @@ class AzureStore(FileStore):
     def _normalise(self, paths: Sequence[str], kind: str, window: Window, engine: Backend) -> Bill:
         names = column_names(paths, kind, engine)
         if is_focus(names):
-            return super()._normalise(paths, kind, window, engine)
+            return self._read_focus(read_files(paths, kind, engine), window)
         columns = star_columns(names)
         export = take_apart(read_lines(paths, kind, columns, engine), columns, engine)
         return Bill(normalise(export, window, self._label_keys, partial(keep, engine)), is_computed=True)

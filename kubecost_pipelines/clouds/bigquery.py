@@ -6,6 +6,7 @@ BigQuery sums the lines to days and resources, by the same expressions that read
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -21,6 +22,7 @@ from ibis.backends.duckdb import Backend
 
 from kubecost_pipelines.clouds import Bill, BillError, Connection, answer, fingerprint_of, name_bill
 from kubecost_pipelines.clouds.gcp_credentials import google_credentials, in_google_words
+from kubecost_pipelines.clouds.keeping import keep
 from kubecost_pipelines.core.bill_changes import Answer
 from kubecost_pipelines.core.bills.gcp_export import FIELDS, check_fields, name_as_focus, sum_to_days
 from kubecost_pipelines.core.bills.source import UnknownBillError
@@ -65,7 +67,8 @@ class BigQueryStore:
             daily = self._daily(table, window)
             rows = self._keep(self._run(client, table, daily).result(), daily.schema(), engine)
         inputs = {self._table_id: str(table.modified)}
-        return Bill(name_as_focus(rows, self._label_keys), inputs, source=self._table_id)
+        named = name_as_focus(rows, self._label_keys, partial(keep, engine))
+        return Bill(named, inputs, source=self._table_id)
 
     def changes(self, window: Window, since: str, engine: Backend, limit_bytes: int) -> Answer:
         """See `CloudStore.changes`: asks for the newest `export_time`, one column of the days' partitions.

@@ -16,7 +16,7 @@ from ibis.backends.duckdb import Backend
 from kubecost_pipelines.clouds import Bill, BillError, Connection, answer, fingerprint_of, name_bill, unreadable
 from kubecost_pipelines.clouds.exports import ExportFile, open_export
 from kubecost_pipelines.core.bill_changes import Answer
-from kubecost_pipelines.core.bills.formats import format_of
+from kubecost_pipelines.core.bills import focus
 from kubecost_pipelines.core.bills.source import UnknownBillError
 from kubecost_pipelines.core.connection_status import ConnectionEvent
 from kubecost_pipelines.core.window import DAY, Window
@@ -50,7 +50,7 @@ class Delivery:
 
 
 class FileStore(ABC):
-    """Reads a bill from files. What is left to a provider is which files make up a month."""
+    """Reads a bill from files. What is left to a provider: which files make up a month, and what its format says."""
 
     AUTHOR: ClassVar[str]
     """Who delivers the files."""
@@ -118,14 +118,12 @@ class FileStore(ABC):
         text = zlib.decompressobj(wbits=47).decompress(start) if file.name.endswith(".gz") else start
         return (b"\n" in text.strip()) if kind_of(file) == "csv" else bool(text.strip())
 
+    @abstractmethod
     def _normalise(self, paths: Sequence[str], kind: str, window: Window, engine: Backend) -> Bill:
-        """Return what local files of one kind say of the days of `window`."""
-        lines = self._open(paths, kind, engine)
-        found = format_of(self._settings.provider, lines.columns)
-        return Bill(found.normalise(lines, window, self._label_keys), complete=found.complete)
+        """Return what local files of one kind say of the days of `window`: the provider's own format, or FOCUS."""
 
-    def _open(self, paths: Sequence[str], kind: str, engine: Backend) -> ir.Table:
-        return read_files(paths, kind, engine)
+    def _read_focus(self, lines: ir.Table, window: Window) -> Bill:
+        return Bill(focus.normalise(lines, window, self._label_keys, self._settings.provider))
 
     def _fetch(self, delivery: Delivery) -> list[str]:
         return [self._export.fetch(file.path, self._scratch) for file in delivery.files]

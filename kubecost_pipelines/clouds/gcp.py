@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from datetime import date
+from functools import partial
 
 import ibis.expr.types as ir
 from ibis.backends.duckdb import Backend
 
-from kubecost_pipelines.clouds import name_bill
+from kubecost_pipelines.clouds import Bill, name_bill
 from kubecost_pipelines.clouds.file_store import Delivery, FileStore, read_files
+from kubecost_pipelines.clouds.keeping import keep
 from kubecost_pipelines.core.bills.focus import is_focus
-from kubecost_pipelines.core.bills.gcp_export import FIELDS, check_fields
+from kubecost_pipelines.core.bills.gcp_export import FIELDS, check_fields, normalise
+from kubecost_pipelines.core.window import Window
 
 
 class GcpStore(FileStore):
@@ -23,18 +26,19 @@ class GcpStore(FileStore):
             self._export.check_root()
         return Delivery(self._export.uri, tuple(files)) if files else None
 
-    def _open(self, paths: Sequence[str], kind: str, engine: Backend) -> ir.Table:
-        opened = read_files(paths, kind, engine)
-        if is_focus(opened.columns):
-            return opened
+    def _normalise(self, paths: Sequence[str], kind: str, window: Window, engine: Backend) -> Bill:
+        lines = read_files(paths, kind, engine)
+        if is_focus(lines.columns):
+            return self._read_focus(lines, window)
         if kind == "json":
             # BigQuery leaves a null field out, so that only all files together show the fields of the export.
-            check_fields(opened)
-            return _read_json_as_text(paths, engine)
-        for path in paths:
-            # Each by itself: together, the columns of one would stand in for those that another lacks.
-            check_fields(read_files([path], kind, engine))
-        return opened
+            check_fields(lines)
+            lines = _read_json_as_text(paths, engine)
+        else:
+            for path in paths:
+                # Each by itself: together, the columns of one would stand in for those that another lacks.
+                check_fields(read_files([path], kind, engine))
+        return Bill(normalise(lines, window, self._label_keys, partial(keep, engine)))
 
 
 def _read_json_as_text(paths: Sequence[str], engine: Backend) -> ir.Table:

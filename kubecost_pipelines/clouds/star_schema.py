@@ -10,7 +10,6 @@ from io import TextIOWrapper
 from itertools import chain
 from typing import Any, cast
 
-import ibis.expr.types as ir
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -19,6 +18,7 @@ from ibis.backends.duckdb import Backend
 from pyarrow import csv
 
 from kubecost_pipelines.clouds.file_store import read_files
+from kubecost_pipelines.clouds.keeping import table_of
 from kubecost_pipelines.core.bills.star import DATES, LINES, TEXTS, Star, StarColumns
 
 LINES_AT_ONCE = 262_144
@@ -29,9 +29,6 @@ BYTES_AT_ONCE = 4 << 20
 
 MOST_COMBINATIONS = 1 << 62
 """As many as a number can tell apart."""
-
-FEW = 1_000
-"""So many values of a text are few."""
 
 _TEXT = pa.dictionary(pa.int32(), pa.string())
 
@@ -148,7 +145,7 @@ class _Rows:
     """A temporary table that grows by Arrow's."""
 
     def __init__(self, engine: Backend, what: str) -> None:
-        self.name = _table_of(what)
+        self.name = table_of(what)
         self.count = 0
         self._con = engine.con
 
@@ -158,41 +155,3 @@ class _Rows:
         self._con.execute(f"{into} FROM appended").fetchall()
         self._con.unregister("appended")
         self.count += rows.num_rows
-
-
-def keep(engine: Backend, what: str, rows: ir.Table, *, is_repeated: bool = False) -> ir.Table:
-    """Compute rows; see `core.bills.star.Keep`.
-
-    What is repeated keeps texts of few values as numbers (ENUM): they read as texts, and are a third of the work to
-    write.
-    """
-    name = _table_of(what)
-    make = f"CREATE OR REPLACE TEMP TABLE {name} AS"
-    engine.con.execute(f"{make} {engine.compile(rows)}").fetchall()
-    if is_repeated and (numbered := _number_texts(engine, name, rows)):
-        engine.con.execute(f"{make} SELECT * REPLACE ({numbered}) FROM {name}").fetchall()
-    return engine.table(name)
-
-
-def _number_texts(engine: Backend, table: str, rows: ir.Table) -> str:
-    """Return SQL that makes numbers of the texts that have few values."""
-
-    def ask(aggregate: str, columns: Sequence[str]) -> dict[str, Any]:
-        if not columns:
-            return {}
-        asked = ", ".join(aggregate.format(column) for column in columns)
-        [answers] = engine.con.execute(f"SELECT {asked} FROM {table}").fetchall()
-        return dict(zip(columns, answers, strict=True))
-
-    texts = [f'"{name}"' for name, type_ in rows.schema().items() if type_.is_string()]
-    few = [name for name, count in ask("approx_count_distinct({})", texts).items() if count <= FEW]
-    values = ask("list(DISTINCT {0}) FILTER ({0} IS NOT NULL)", few)
-    return ", ".join(f"{name}::ENUM({_listed(found or [''])}) AS {name}" for name, found in values.items())
-
-
-def _listed(values: Sequence[str]) -> str:
-    return ", ".join("'" + value.replace("'", "''") + "'" for value in values)
-
-
-def _table_of(what: str) -> str:
-    return f"{what}_of_bill"

@@ -13,7 +13,7 @@ from google.cloud import storage
 from ibis.backends.duckdb import Backend
 
 from kubecost_pipelines.clouds import CloudStore, open_store
-from kubecost_pipelines.clouds.file_store import FileStore
+from kubecost_pipelines.clouds.aws import AwsStore
 from kubecost_pipelines.core.bill_changes import Answer
 from kubecost_pipelines.core.window import Window
 from kubecost_pipelines.settings import CloudStoreSettings
@@ -95,7 +95,7 @@ def test_an_unchanged_month_is_not_read(
 ) -> None:
     bill.deliver(DAY_3)
     first = ask(store, engine)
-    monkeypatch.setattr(FileStore, "_open", None)  # reading would fail
+    monkeypatch.setattr(AwsStore, "_normalise", None)  # reading would fail
 
     assert ask(store, engine, first.fingerprint) == Answer(first.fingerprint)
 

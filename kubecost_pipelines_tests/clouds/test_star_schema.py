@@ -16,7 +16,7 @@ import pytest
 from ibis.backends.duckdb import Backend
 
 from kubecost_pipelines.clouds import star_schema
-from kubecost_pipelines.clouds.star_schema import column_names, keep, read_lines, take_apart
+from kubecost_pipelines.clouds.star_schema import column_names, read_lines, take_apart
 from kubecost_pipelines.core.bills.star import DATES, TEXTS, StarColumns
 
 COLUMNS = StarColumns(texts=("id", "Tags"), dates=("Date",), figures=("cost",))
@@ -136,18 +136,3 @@ def test_other_files_are_read_by_the_engine(engine: Backend, tmp_path: Path) -> 
 def test_the_next_bill_takes_the_place_of_the_last(engine: Backend, tmp_path: Path) -> None:
     for name in ("a", "b"):
         assert together([write(tmp_path / f"{name}.csv", [(name, "", "", "")])], engine) == [(name, "", "", "")]
-
-
-def test_repeated_texts_read_as_they_are(engine: Backend) -> None:
-    engine.con.execute("CREATE TEMP TABLE told (few VARCHAR, nothing VARCHAR, number BIGINT)")
-    engine.con.execute("INSERT INTO told VALUES ('it''s', NULL, 1), ('', NULL, 2), (NULL, NULL, 3)")
-
-    kept = keep(engine, "kept", engine.table("told"), is_repeated=True)
-
-    assert kept.schema() == engine.table("told").schema()
-    assert engine.con.execute(f"SELECT typeof(few) FROM {kept.get_name()}").fetchall()[0] != ("VARCHAR",)
-    assert kept.order_by("number").to_pyarrow().to_pydict() == {
-        "few": ["it's", "", None],
-        "nothing": [None] * 3,
-        "number": [1, 2, 3],
-    }

@@ -9,7 +9,8 @@ import ibis
 import pytest
 from ibis.backends.duckdb import Backend
 
-from kubecost_pipelines.clouds.star_schema import keep, take_apart
+from kubecost_pipelines.clouds.keeping import keep
+from kubecost_pipelines.clouds.star_schema import take_apart
 from kubecost_pipelines.core.bills.azure_costs import canonical_name, normalise, star_columns
 from kubecost_pipelines.core.bills.source import UnknownBillError
 from kubecost_pipelines.core.window import Window

@@ -2,6 +2,7 @@
 
 from datetime import date
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import duckdb
@@ -9,6 +10,7 @@ import ibis
 import pytest
 from ibis.backends.duckdb import Backend
 
+from kubecost_pipelines.clouds.keeping import keep
 from kubecost_pipelines.core.bills.gcp_export import normalise
 from kubecost_pipelines.core.bills.source import UnknownBillError
 from kubecost_pipelines.core.window import Window
@@ -55,7 +57,7 @@ def normalised(
         values = [{**ROW, **change}[name] for name in columns]
         engine.con.execute(f"INSERT INTO export ({quoted}) VALUES ({', '.join('?' * len(columns))})", values)
     engine.con.execute(f"CREATE TEMP VIEW bill AS {query}")
-    rows = normalise(engine.table("bill"), OCTOBER, ("team", "env"))
+    rows = normalise(engine.table("bill"), OCTOBER, ("team", "env"), partial(keep, engine))
     found: list[dict[str, Any]] = rows.order_by(ibis.desc("list_cost")).to_pyarrow().to_pylist()
     return found
 
@@ -213,4 +215,4 @@ def test_a_time_that_is_missing_fails_as_a_text_does(engine: Backend) -> None:
     engine.con.execute(f"CREATE TEMP TABLE times AS SELECT {columns}, 1.0 AS cost, NULL::TIMESTAMP AS usage_start_time")
 
     with pytest.raises(duckdb.ConversionException, match="no usage_start_time"):
-        normalise(engine.table("times"), OCTOBER, ()).to_pyarrow()
+        normalise(engine.table("times"), OCTOBER, (), partial(keep, engine))

@@ -12,6 +12,7 @@ import ibis
 import ibis.expr.types as ir
 
 from kubecost_pipelines.core.bills.source import (
+    Keep,
     Source,
     SourceColumns,
     UnknownBillError,
@@ -20,7 +21,7 @@ from kubecost_pipelines.core.bills.source import (
     join_same,
     within_month,
 )
-from kubecost_pipelines.core.bills.star import DATES, TEXTS, Keep, Star, StarColumns
+from kubecost_pipelines.core.bills.star import DATES, TEXTS, Star, StarColumns
 from kubecost_pipelines.core.bills.tags import as_json, read_object
 from kubecost_pipelines.core.label_mapping import ATTRIBUTION_TAGS
 from kubecost_pipelines.core.tables import CLOUD_BILLING, COST, label_column

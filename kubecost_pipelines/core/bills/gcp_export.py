@@ -11,7 +11,7 @@ import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
-from kubecost_pipelines.core.bills.source import UnknownBillError, as_cloud_billing, join_same, read_short_cost
+from kubecost_pipelines.core.bills.source import Keep, UnknownBillError, as_cloud_billing, join_same, read_short_cost
 from kubecost_pipelines.core.bills.tags import as_json
 from kubecost_pipelines.core.label_mapping import ATTRIBUTION_TAGS
 from kubecost_pipelines.core.tables import COST, label_column
@@ -34,7 +34,7 @@ KEYS = {
 }
 """What a daily row is grouped by: our name -> the export's field."""
 
-LISTS = ("labels", "project.labels")
+LABELS = ("labels", "project_labels")
 USAGE_START = "usage_start_time"
 REQUIRED = ("billing_account_id", "currency", "service.description", "sku.description", "resource.name", "cost")
 OPTIONAL = ("cost_at_list", "usage.amount_in_pricing_units", "credits")
@@ -65,7 +65,7 @@ CATEGORIES = (
 """Words in the SKU, then in the service, and the category they mean: the first hit counts (OpenCost's order)."""
 
 
-def normalise(export: ir.Table, window: Window, label_keys: Sequence[str]) -> ir.Table:
+def normalise(export: ir.Table, window: Window, label_keys: Sequence[str], keep: Keep) -> ir.Table:
     """Return the rows of `cloud_billing` for the days of `window`, with `date` and a column per label key.
 
     A charge counts on the UTC day of its usage, whichever month's invoice it is on. `billed_cost` is after all
@@ -76,11 +76,12 @@ def normalise(export: ir.Table, window: Window, label_keys: Sequence[str]) -> ir
         export: rows of the detailed (resource) export, in any of its forms.
         window: the days wanted.
         label_keys: keys of labels to keep; a resource's own beat its project's.
+        keep: computes what several of the next steps read.
 
     Raises:
         UnknownBillError: a field that nothing can stand in for is missing.
     """
-    return name_as_focus(sum_to_days(export, window), label_keys)
+    return name_as_focus(sum_to_days(export, window), label_keys, keep)
 
 
 def sum_to_days(export: ir.Table, window: Window) -> ir.Table:
@@ -121,7 +122,7 @@ def _text(export: ir.Table, name: str) -> ir.StringValue:
 
 def _read_rows(export: ir.Table, window: Window) -> ir.Table:
     # Lists of labels are read after the sums: lines are many, and labels few.
-    keys = {ours: _as_it_is(export, name) if name in LISTS else _text(export, name) for ours, name in KEYS.items()}
+    keys = {ours: _as_it_is(export, name) if ours in LABELS else _text(export, name) for ours, name in KEYS.items()}
     day = _day(export, keys["invoice_month"])
     cost, listed = _cost(export, "cost"), _cost(export, "cost_at_list")
     usage = _text(export, "usage.amount_in_pricing_units").cast("float64")
@@ -147,7 +148,9 @@ def _day(export: ir.Table, invoice_month: ir.StringValue) -> ir.DateValue:
     # A row without a day fails the cast, by these words: it must not fall out of every day unseen.
     of_invoice = ibis.coalesce(_first_of(invoice_month), "no usage_start_time").cast("date")
     start = field(export, USAGE_START)
-    day = start.date() if isinstance(start, ir.TimestampValue) else _text(export, USAGE_START).substr(0, 10).cast("date")
+    day = (
+        start.date() if isinstance(start, ir.TimestampValue) else _text(export, USAGE_START).substr(0, 10).cast("date")
+    )
     return ibis.coalesce(day, of_invoice)
 
 
@@ -240,12 +243,13 @@ def _spread_fees(daily: ir.Table) -> ir.Table:
     return daily.mutate(paid=paid, is_fee=daily.is_spend_fee | daily.is_resource_fee, is_spent_fee=is_spent)
 
 
-def name_as_focus(daily: ir.Table, label_keys: Sequence[str]) -> ir.Table:
+def name_as_focus(daily: ir.Table, label_keys: Sequence[str], keep: Keep) -> ir.Table:
     """Return rows of `cloud_billing` from those of `sum_to_days`."""
-    daily = _spread_fees(daily)
+    daily = keep("daily", daily)
     known = tuple(dict.fromkeys((*label_keys, *KUBERNETES_LABELS, *ATTRIBUTION_TAGS)))
     columns = {key: f"tag_{position}" for position, key in enumerate(known)}
-    daily = _read_labels(daily, columns)
+    labels_read = keep("labels", _read_labels(daily.select(*LABELS).distinct(), columns))
+    daily = join_same(_spread_fees(daily), labels_read, LABELS).drop(*LABELS)
     resource, spend = daily.resource_credit != 0, daily.spend_credit != 0
     is_kubernetes = daily[columns[CLUSTER_LABEL]].notnull()
     for key in KUBERNETES_LABELS:
@@ -287,10 +291,8 @@ def name_as_focus(daily: ir.Table, label_keys: Sequence[str]) -> ir.Table:
     return as_cloud_billing(daily, named, labels)
 
 
-def _read_labels(daily: ir.Table, columns: Mapping[str, str]) -> ir.Table:
-    """Add a column per label, and all of them as `tags`: read once per list of labels, which many rows share."""
-    both = ["labels", "project_labels"]
-    lists = daily.select(*both).distinct()
+def _read_labels(lists: ir.Table, columns: Mapping[str, str]) -> ir.Table:
+    """Add a column per label, and all of them as `tags`."""
     own = _labels(lists.labels)
     # The first hit counts: a resource's own label.
     lists = lists.mutate(own_labels=own, all_labels=own.concat(_labels(lists.project_labels)))
@@ -298,8 +300,7 @@ def _read_labels(daily: ir.Table, columns: Mapping[str, str]) -> ir.Table:
     source = {key: lists.own_labels if key in KUBERNETES_LABELS else lists.all_labels for key in columns}
     read = lists.mutate(**{column: _label(source[key], key) for key, column in columns.items()})
     read = read.drop("own_labels", "all_labels")
-    read = read.mutate(tags=as_json(read, columns))
-    return join_same(daily, read, both).drop(*both)
+    return read.mutate(tags=as_json(read, columns))
 
 
 def _labels(found: ir.Value) -> ir.ArrayValue:

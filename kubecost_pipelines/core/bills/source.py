@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Protocol
 
 import ibis
 import ibis.expr.datatypes as dt
@@ -25,6 +26,20 @@ class Source:
     names: tuple[str, ...]
     type: str = "string"
     is_required: bool = False
+
+
+class Keep(Protocol):
+    """Computes rows that several steps read, once."""
+
+    def __call__(self, what: str, rows: ir.Table, /, *, is_repeated: bool = False) -> ir.Table:
+        """Return the computed rows.
+
+        Args:
+            what: what they are, as a name.
+            rows: to be computed.
+            is_repeated: whether many other rows will repeat what these say.
+        """
+        ...
 
 
 class SourceColumns:

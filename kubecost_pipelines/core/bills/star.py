@@ -5,26 +5,11 @@ once, numbered, and a line has that number and its figures.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import ibis.expr.types as ir
 
 LINES, TEXTS, DATES = "lines", "texts", "dates"
 """The tables of a star. The last two are also the columns of numbers, in the lines and in those tables."""
-
-
-class Keep(Protocol):
-    """Computes rows that several steps read, once."""
-
-    def __call__(self, what: str, rows: ir.Table, /, *, is_repeated: bool = False) -> ir.Table:
-        """Return the computed rows.
-
-        Args:
-            what: what they are, as a name.
-            rows: to be computed.
-            is_repeated: whether many other rows will repeat what these say.
-        """
-        ...
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ import ibis.expr.types as ir
 
 def as_json(rows: ir.Table, columns: Mapping[str, str]) -> ir.StringValue:
     """Return the tags that a row has, as a JSON object; `columns` is tag key -> column."""
-    pairs = []
+    pairs: list[ir.StringValue] = [ibis.null().cast("string")]
     for key, column in columns.items():
         value = rows[column].replace("\\", "\\\\").replace('"', '\\"')
         pairs.append(f'"{key}":"' + value + '"')  # null, and left out, where there is none
-    return "{" + ibis.array(pairs).join(",") + "}"
+    return "{" + ibis.array(pairs).join(",").fill_null("") + "}"
 
 
 def read_object(text: ir.StringValue) -> ir.MapValue:
