@@ -21,10 +21,10 @@ from kubecost_pipelines.clouds.file_store import read_files
 from kubecost_pipelines.clouds.keeping import table_of
 from kubecost_pipelines.core.bills.star import DATES, LINES, TEXTS, Star, StarColumns
 
-LINES_AT_ONCE = 262_144
+LINES_AT_ONCE = 131_072
 """How many lines are numbered together; what two such parts both say has two numbers."""
 
-BYTES_AT_ONCE = 4 << 20
+BYTES_AT_ONCE = 2 << 20
 """How much of a CSV is read at once; no line may be longer."""
 
 MOST_COMBINATIONS = 1 << 62
@@ -88,7 +88,7 @@ def _read_csv(path: str, columns: StarColumns) -> Iterator[pa.RecordBatch]:
     types = dict.fromkeys((last, *columns.texts, *columns.dates), _TEXT) | dict.fromkeys(columns.figures, pa.string())
     file = csv.open_csv(
         path,
-        csv.ReadOptions(block_size=BYTES_AT_ONCE),
+        csv.ReadOptions(block_size=BYTES_AT_ONCE, use_threads=False),
         csv.ParseOptions(newlines_in_values=True),
         csv.ConvertOptions(include_columns=list(types), include_missing_columns=True, column_types=types),
     )
@@ -122,6 +122,7 @@ def take_apart(parts: Iterable[pa.Table], columns: StarColumns, engine: Backend)
             tables[name].append(combinations.append_column(name, pa.array(places)))
             lines = lines.append_column(name, pa.array(numbers + np.int32(first)))
         tables[LINES].append(lines)
+    pa.default_memory_pool().release_unused()  # for it is the engine's turn
     return Star(*(engine.table(table.name) for table in tables.values()))
 
 
