@@ -78,15 +78,6 @@ FIGURES = {
     "azure": Figure(
         "1M lines of Azure's export to daily rows", "normalise_azure", "copy_azure", "≤ 1.5 × copy", cpu_ratio, 1.5
     ),
-    # Azure has a line per resource, day and meter: as many daily rows as lines, and wider ones.
-    "azure-least": Figure(
-        "reading Azure's lines and writing its rows, no more",
-        "least_azure",
-        "copy_azure",
-        "none: what azure cannot do without",
-        cpu_ratio,
-        None,
-    ),
     "gcp-memory": Figure(
         "5M lines of Google's export",
         "normalise_gcp_five_times",

@@ -105,11 +105,6 @@ class Bench:
     def azure_export(self, times: int = 1) -> Path:
         return self.made(f"azure-{times}", lambda folder: cloud_data.write_azure_export(folder, times * self.lines))
 
-    def azure_lake(self) -> Path:
-        """Return a lake with Azure's bill."""
-        export = self.azure_export()
-        return self.made("azure-lake", lambda lake: copy_bill(export, lake, self.scratch, [WINDOW], "azure"))
-
     def lake(self) -> Path:
         """Return a lake with the bill and the inventory of the month."""
         export = self.parquet_export()
@@ -231,20 +226,6 @@ def copy_azure(bench: Bench) -> Work:
     """DuckDB's own copy of the columns that `normalise` reads."""
     source, columns = _azure_source(bench)
     return _copy_columns(bench, source, columns)
-
-
-def least_azure(bench: Bench) -> Work:
-    """DuckDB's own reading of the columns, then its own copy of the daily rows (from the lake's Parquet), no more."""
-    source, columns = _azure_source(bench)
-    daily = f"'{bench.azure_lake()}/cloud_billing/**/*.parquet'"
-    target = bench.scratch / "daily.parquet"
-
-    def work() -> None:
-        with duckdb.connect() as engine:
-            engine.execute(f"SELECT {', '.join(f'count({name})' for name in columns)} FROM {source}").fetchall()
-            engine.execute(f"COPY (SELECT * FROM {daily}) TO '{target}' ({_ZSTD})")
-
-    return work
 
 
 def _azure_source(bench: Bench) -> tuple[str, Sequence[str]]:
