@@ -19,6 +19,7 @@ from kubecost_pipelines.clouds.keeping import keep
 from kubecost_pipelines.clouds.star_schema import column_names, read_lines, take_apart
 from kubecost_pipelines.core.bills.azure_costs import normalise, star_columns
 from kubecost_pipelines.core.bills.focus import is_focus
+from kubecost_pipelines.core.bills.source import UnknownBillError
 from kubecost_pipelines.core.window import DAY, Window, next_month
 
 MANIFEST = "manifest.json"
@@ -57,6 +58,9 @@ class AzureStore(FileStore):
         if is_focus(names):
             return self._read_focus(read_files(paths, kind, engine), window)
         columns = star_columns(names)
+        if any(star_columns(column_names([path], kind, engine)) != columns for path in paths[1:]):
+            # The columns of one would stand in for those that another lacks, and their costs would be lost.
+            raise UnknownBillError("the parts of it have other columns than one another. Run the export again.")
         export = take_apart(read_lines(paths, kind, columns, engine), columns, engine)
         return Bill(normalise(export, window, self._label_keys, partial(keep, engine)), is_computed=True)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import duckdb
 import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
@@ -20,7 +21,7 @@ from google.api_core.exceptions import NotFound
 from google.cloud import bigquery
 from ibis.backends.duckdb import Backend
 
-from kubecost_pipelines.clouds import Bill, BillError, Connection, answer, fingerprint_of, name_bill
+from kubecost_pipelines.clouds import Bill, BillError, Connection, answer, fingerprint_of, name_bill, unreadable
 from kubecost_pipelines.clouds.gcp_credentials import google_credentials, in_google_words
 from kubecost_pipelines.clouds.keeping import keep
 from kubecost_pipelines.core.bill_changes import Answer
@@ -67,7 +68,10 @@ class BigQueryStore:
             daily = self._daily(table, window)
             rows = self._keep(self._run(client, table, daily).result(), daily.schema(), engine)
         inputs = {self._table_id: str(table.modified)}
-        named = name_as_focus(rows, self._label_keys, partial(keep, engine))
+        try:
+            named = name_as_focus(rows, self._label_keys, partial(keep, engine))
+        except duckdb.Error as error:
+            raise unreadable(self._table_id, error) from error
         return Bill(named, inputs, source=self._table_id)
 
     def changes(self, window: Window, since: str, engine: Backend, limit_bytes: int) -> Answer:

@@ -5,10 +5,8 @@ number. The tables of a star are temporary ones of the engine; those of the next
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from csv import reader
-from io import TextIOWrapper
+from contextlib import contextmanager
 from itertools import chain
-from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -31,10 +29,16 @@ MOST_COMBINATIONS = 1 << 62
 """As many as a number can tell apart."""
 
 _TEXT = pa.dictionary(pa.int32(), pa.string())
+_READING = csv.ReadOptions(block_size=BYTES_AT_ONCE, use_threads=False)
+_PARSING = csv.ParseOptions(newlines_in_values=True)
 
 
 def column_names(paths: Sequence[str], kind: str, engine: Backend) -> list[str]:
-    """Return the columns that any of the files has."""
+    """Return the columns that any of the files has.
+
+    Raises:
+        pa.ArrowException: a file is broken.
+    """
     match kind:
         case "csv":
             names = (name for path in paths for name in _header_of(path))
@@ -42,7 +46,8 @@ def column_names(paths: Sequence[str], kind: str, engine: Backend) -> list[str]:
             names = (name for path in paths for name in pq.read_schema(path).names)
         case _:
             names = iter(read_files(paths, kind, engine).columns)
-    return list(dict.fromkeys(names))
+    with _broken_files_are_invalid():
+        return list(dict.fromkeys(names))
 
 
 def read_lines(paths: Sequence[str], kind: str, columns: StarColumns, engine: Backend) -> Iterator[pa.Table]:
@@ -66,34 +71,38 @@ def read_lines(paths: Sequence[str], kind: str, columns: StarColumns, engine: Ba
             query = engine.compile(read_files(paths, kind, engine).select(*columns.all))
             batches = iter(engine.con.sql(query).to_arrow_reader(LINES_AT_ONCE))
     held: list[pa.RecordBatch] = []
-    try:
+    with _broken_files_are_invalid():
         for batch in batches:
             held.append(batch)
             if sum(one.num_rows for one in held) >= LINES_AT_ONCE:
                 yield pa.Table.from_batches(held)
                 held = []
-    except OSError as error:  # so Arrow calls a compressed file that was cut off
-        raise pa.ArrowInvalid(str(error)) from error
     if held:
         yield pa.Table.from_batches(held)
 
 
+@contextmanager
+def _broken_files_are_invalid() -> Iterator[None]:
+    """Raise ArrowInvalid for a compressed file that is cut off or none: Arrow's OSError, which no system call gave."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise pa.ArrowInvalid(str(error)) from error
+
+
 def _header_of(path: str) -> list[str]:
-    with pa.input_stream(path) as file, TextIOWrapper(cast("Any", file), "utf-8-sig", "replace", "") as text:
-        return next(reader(text), [])
+    with csv.open_csv(path, _READING, _PARSING) as file:
+        return file.schema.names
 
 
 def _read_csv(path: str, columns: StarColumns) -> Iterator[pa.RecordBatch]:
     last = _header_of(path)[-1]
     types = dict.fromkeys((last, *columns.texts, *columns.dates), _TEXT) | dict.fromkeys(columns.figures, pa.string())
-    file = csv.open_csv(
-        path,
-        csv.ReadOptions(block_size=BYTES_AT_ONCE, use_threads=False),
-        csv.ParseOptions(newlines_in_values=True),
-        csv.ConvertOptions(include_columns=list(types), include_missing_columns=True, column_types=types),
-    )
+    converting = csv.ConvertOptions(include_columns=list(types), include_missing_columns=True, column_types=types)
     batch = None
-    with file:
+    with csv.open_csv(path, _READING, _PARSING, converting) as file:
         for batch in file:
             yield batch.select(columns.all)
     # A quote that nobody closes makes one text of the rest of the file; in the last column no field is missed.

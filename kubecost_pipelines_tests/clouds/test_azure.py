@@ -102,8 +102,11 @@ def test_the_newest_file_of_a_month_is_the_bill(engine: Backend, tmp_path: Path)
         (b"Date,Cost\n2026-10-01,1\n", "lacks subscriptionid, metercategory, instanceid, tags, additionalinfo"),
         (b"a,b\n1,2,3,4\n" * 9, "cannot be read|lacks"),
         (REPORT.read_bytes()[:5000], "cannot be read"),
+        (REPORT.read_bytes()[:50], "cannot be read"),
+        (b"\x1f\x8b<html>", "cannot be read"),
+        (b"\n", "cannot be read|lacks"),
     ],
-    ids=["other columns", "no table", "cut off"],
+    ids=["other columns", "no table", "cut off", "cut off in its header", "not compressed", "nothing"],
 )
 def test_a_broken_file_is_told_with_its_cure(engine: Backend, tmp_path: Path, content: bytes, words: str) -> None:
     put(tmp_path / MONTH / ("a.csv.gz" if content[:2] == b"\x1f\x8b" else "a.csv"), content)
@@ -111,6 +114,24 @@ def test_a_broken_file_is_told_with_its_cure(engine: Backend, tmp_path: Path, co
     with pytest.raises(BillError) as error:
         open_store(store(tmp_path.as_uri()), (), tmp_path).read_billing(OCTOBER, engine)
     assert any(word in str(error.value) for word in words.split("|"))
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        b"subscriptionId,date,meterCategory,resourceId,tags,additionalInfo,cost\ns,2026-10-05,Storage,/x,{},{},1.5\n",
+        b"\n",
+    ],
+    ids=["other case", "empty"],
+)
+def test_parts_that_differ_are_not_read_as_less_cost(engine: Backend, tmp_path: Path, part: bytes) -> None:
+    folder = tmp_path / MONTH / "run"
+    put_manifest(folder, "1.csv", "2.csv")
+    put(folder / "1.csv", b"SubscriptionId,Date,MeterCategory,ResourceId,Tags,AdditionalInfo,Cost\n")
+    put(folder / "2.csv", part)
+
+    with pytest.raises(BillError, match=r"other columns than one another|cannot be read"):
+        open_store(store(tmp_path.as_uri()), (), tmp_path).read_billing(OCTOBER, engine)
 
 
 @pytest.fixture

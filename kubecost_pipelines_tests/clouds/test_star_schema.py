@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from ibis.backends.duckdb import Backend
+from pyarrow.csv import ReadOptions
 
 from kubecost_pipelines.clouds import star_schema
 from kubecost_pipelines.clouds.star_schema import column_names, read_lines, take_apart
@@ -53,7 +54,7 @@ def test_lines_come_together_as_they_were(
 ) -> None:
     monkeypatch.setattr(star_schema, "LINES_AT_ONCE", at_once)
     monkeypatch.setattr(star_schema, "MOST_COMBINATIONS", most)
-    monkeypatch.setattr(star_schema, "BYTES_AT_ONCE", 1 << 11)
+    monkeypatch.setattr(star_schema, "_READING", ReadOptions(block_size=1 << 11))
     lines = random_lines(1000)
 
     assert together([write(tmp_path / f"a.{ending}", lines)], engine) == sorted(lines, key=str)

@@ -11,7 +11,7 @@ import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
-from kubecost_pipelines.core.bills.source import Keep, UnknownBillError, as_cloud_billing, join_same, read_short_cost
+from kubecost_pipelines.core.bills.source import Keep, UnknownBillError, as_cloud_billing, join_same, read_cost
 from kubecost_pipelines.core.bills.tags import as_json
 from kubecost_pipelines.core.label_mapping import ATTRIBUTION_TAGS
 from kubecost_pipelines.core.tables import COST, label_column
@@ -124,7 +124,7 @@ def _read_rows(export: ir.Table, window: Window) -> ir.Table:
     # Lists of labels are read after the sums: lines are many, and labels few.
     keys = {ours: _as_it_is(export, name) if ours in LABELS else _text(export, name) for ours, name in KEYS.items()}
     day = _day(export, keys["invoice_month"])
-    cost, listed = _cost(export, "cost"), _cost(export, "cost_at_list")
+    cost, listed = read_cost(_text(export, "cost")), read_cost(_text(export, "cost_at_list"))
     usage = _text(export, "usage.amount_in_pricing_units").cast("float64")
     rows = export.select(
         charge_period_start=day,
@@ -136,11 +136,6 @@ def _read_rows(export: ir.Table, window: Window) -> ir.Table:
         credits=_credits(export),
     )
     return rows.filter(rows.charge_period_start.between(ibis.date(window.days[0]), ibis.date(window.days[-1])))
-
-
-def _cost(export: ir.Table, name: str) -> ir.DecimalValue:
-    text = _text(export, name)
-    return ibis.coalesce(read_short_cost(text), text.cast(COST))
 
 
 def _day(export: ir.Table, invoice_month: ir.StringValue) -> ir.DateValue:
